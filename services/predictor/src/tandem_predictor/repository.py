@@ -1,0 +1,111 @@
+"""The model repository: which models a folder holds, and the loaded ones.
+
+    D/model.onnx             one model, version 1
+    D/<version>/model.onnx   one model's versions
+    D/<model>/<version>/model.onnx   several models       (model.py in place of model.onnx throughout)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tandem.errors import NotFound, Unavailable
+from tandem.metadata import ModelMetadata
+from tandem_predictor.batcher import Batcher
+from tandem_predictor.runtime import LoadError
+from tandem_predictor.runtimes import FILES
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model version on disk."""
+
+    name: str
+    version: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model version that takes requests."""
+
+    metadata: ModelMetadata
+    version: str
+    batcher: Batcher
+
+
+def discover(folder: Path, model_name: str, *, allow_python: bool) -> list[ModelFile]:
+    """The models of `folder`; `model_name` selects one, and renames the only one. Raises LoadError."""
+    if not folder.is_dir():
+        raise LoadError(f"--model_dir={folder}: there is no such folder")
+    found = _scan(folder, model_name or "model", allow_python=allow_python)
+    names = sorted({model.name for model in found})
+    if not found:
+        raise LoadError(f"--model_dir={folder}: {_nothing(folder)}")
+    if not model_name or model_name in names:
+        return [model for model in found if model_name in ("", model.name)]
+    if len(names) > 1:
+        raise LoadError(f"--model_name={model_name}: {folder} holds the models {', '.join(names)}")
+    return [ModelFile(model_name, model.version, model.file) for model in found]
+
+
+class Repository:
+    """The loaded models, by name and version. The newest version answers where none is asked for."""
+
+    def __init__(self, files: Sequence[ModelFile]) -> None:
+        self.names = list(dict.fromkeys(file.name for file in files))
+        self._models: dict[str, dict[str, LoadedModel]] = {name: {} for name in self.names}
+        self._expected = {(file.name, file.version) for file in files}
+
+    def add(self, model: LoadedModel) -> None:
+        """Make `model` available."""
+        self._models[model.metadata.name][model.version] = model
+
+    def find(self, name: str, version: str) -> LoadedModel:
+        """The model; raises NotFound naming what there is, or Unavailable while it is loading."""
+        if name not in self._models:
+            raise NotFound(f"model '{name[:100]}' is not found; this server holds: {', '.join(self.names)}")
+        known = sorted((known for owner, known in self._expected if owner == name), key=int)
+        if version and version not in known:
+            raise NotFound(f"version '{version[:20]}' of model '{name}' is not found; there is: {', '.join(known)}")
+        if found := self._models[name].get(version or known[-1]):
+            return found
+        raise Unavailable(f"not ready: model '{name}' is still loading", retry_after=1)
+
+    def close(self) -> None:
+        """Stop every model's workers."""
+        for versions in self._models.values():
+            for model in versions.values():
+                model.batcher.close()
+
+
+def _scan(folder: Path, name: str, *, allow_python: bool) -> list[ModelFile]:
+    if file := _model_file(folder, allow_python=allow_python):
+        return [ModelFile(name, "1", file)]
+    if versions := list(_versions(folder, name, allow_python=allow_python)):
+        return versions
+    models = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+    return [model for child in models for model in _versions(child, child.name, allow_python=allow_python)]
+
+
+def _versions(folder: Path, name: str, *, allow_python: bool) -> Iterable[ModelFile]:
+    numbered = [child for child in folder.iterdir() if child.is_dir() and child.name.isascii() and child.name.isdigit()]
+    for child in sorted(numbered, key=lambda child: int(child.name)):
+        if file := _model_file(child, allow_python=allow_python):
+            yield ModelFile(name, child.name, file)
+
+
+def _model_file(folder: Path, *, allow_python: bool) -> Path | None:
+    present = [folder / name for name in FILES if (folder / name).is_file()]
+    allowed = [file for file in present if allow_python or file.suffix != ".py"]
+    if present and not allowed:
+        raise LoadError(f"{present[0]} is Python code, which is only run with --allow_python_models")
+    return allowed[0] if allowed else None
+
+
+def _nothing(folder: Path) -> str:
+    strays = sorted(child.name for child in folder.iterdir() if child.suffix == ".onnx")
+    hint = f" ({strays[0]} is there: rename it to model.onnx)" if strays else ""
+    return f"no model here; expected model.onnx, <version>/model.onnx or <model>/<version>/model.onnx{hint}"

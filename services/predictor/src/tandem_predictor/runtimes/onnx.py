@@ -1,0 +1,103 @@
+"""ONNX Runtime: metadata from the graph, the provider from the device, one session for all instances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from tandem import tensors
+from tandem.errors import InvalidInput
+from tandem.inference import Arrays
+from tandem.metadata import TensorSpec
+from tandem_predictor.runtime import LoadError
+
+PLATFORM = "onnxruntime_onnx"  # Triton's name for it
+_DATATYPES = {
+    "tensor(bool)": "BOOL",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}
+
+
+class OnnxRuntime:
+    """A model.onnx. Several share one session: each run uses the calling thread and the session's own pool."""
+
+    platform = PLATFORM
+    max_batch_size: int | None = None
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self.inputs = [_spec(node) for node in session.get_inputs()]
+        self.outputs = [_spec(node) for node in session.get_outputs()]
+        self._names = [spec.name for spec in self.outputs]
+        self._texts = frozenset(spec.name for spec in self.inputs if spec.datatype == "BYTES")
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """One call of the engine; text tensors are UTF-8."""
+        if self._texts:
+            inputs = {name: _decoded(name, array) if name in self._texts else array for name, array in inputs.items()}
+        results = self._session.run(self._names, inputs)
+        return {name: _encoded(array) for name, array in zip(self._names, results, strict=True)}
+
+    def warm_up(self, rows: int) -> None:
+        """Run on zeros; variable dimensions beside the first become 1."""
+        self.run({spec.name: _zeros(spec, rows) for spec in self.inputs})
+
+
+def open_session(file: Path, *, threads: int, device: str) -> ort.InferenceSession:
+    """A session on `file`; raises LoadError. `device` auto takes CUDA where the provider is installed."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning takes CPU from the transformer
+    try:
+        return ort.InferenceSession(str(file), options, providers=providers(device))
+    except LoadError:
+        raise
+    except Exception as error:  # the engine has an exception type for each thing that can be wrong with a file
+        raise LoadError(f"{file} cannot be loaded by ONNX Runtime: {error}") from error
+
+
+def providers(device: str) -> list[str]:
+    """The execution providers for `device`: auto, cpu or cuda; raises LoadError if CUDA is asked for and absent."""
+    cuda = "CUDAExecutionProvider" in ort.get_available_providers()
+    if device == "cuda" and not cuda:
+        raise LoadError("--device=cuda: this ONNX Runtime has no CUDA provider; install onnxruntime-gpu, or use cpu")
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda and device != "cpu" else ["CPUExecutionProvider"]
+
+
+def _spec(node: ort.NodeArg) -> TensorSpec:
+    if node.type not in _DATATYPES:
+        raise LoadError(f"tensor '{node.name}' of the model is {node.type}, which the protocol cannot carry")
+    return TensorSpec(node.name, _DATATYPES[node.type], tuple(d if isinstance(d, int) else -1 for d in node.shape))
+
+
+def _zeros(spec: TensorSpec, rows: int) -> tensors.Array:
+    shape = [rows if index == 0 and dim == -1 else max(dim, 1) for index, dim in enumerate(spec.shape)]
+    return np.full(shape, b"", object) if spec.datatype == "BYTES" else np.zeros(shape, tensors.DTYPES[spec.datatype])
+
+
+def _decoded(name: str, array: tensors.Array) -> tensors.Array:
+    try:
+        return tensors.objects([element.decode() for element in array.ravel()]).reshape(array.shape)
+    except UnicodeDecodeError:
+        raise InvalidInput(f"input '{name}': an element is not UTF-8 text, which this model takes") from None
+
+
+def _encoded(array: tensors.Array) -> tensors.Array:
+    if not array.dtype.hasobject:
+        return array
+    return tensors.objects([tensors.as_bytes(element) for element in array.ravel()]).reshape(array.shape)

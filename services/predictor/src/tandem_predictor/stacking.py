@@ -1,0 +1,87 @@
+"""The hot loop: requests -> rows of one batch buffer -> engine -> views of the outputs. Vectorised NumPy only.
+
+    request arrays (views of the wire's bytes) -> buffer[:rows] -> runtime.run -> outputs[start:end] a request
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tandem.errors import Internal
+from tandem.inference import Arrays
+from tandem.tensors import Array
+
+
+class Buffers:
+    """The input buffers of one worker, `rows` rows each, reused from batch to batch.
+
+    Only that worker's thread touches them, and only the next `stack`, after the engine has returned, overwrites them.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._buffers: dict[str, Array] = {}
+
+    def stack(self, requests: Sequence[Arrays]) -> Arrays:
+        """The rows of all `requests` under one another, read-only. A single request passes through uncopied."""
+        if len(requests) == 1:
+            return requests[0]
+        stacked = {}
+        for name in requests[0]:
+            parts = [request[name] for request in requests]
+            rows = self._buffer(name, parts[0])[: sum(map(len, parts))]
+            np.concatenate(parts, out=rows)
+            rows.flags.writeable = False
+            stacked[name] = rows
+        return stacked
+
+    def hold(self, array: Array) -> bool:
+        """Whether `array` lies in one of the buffers, so that it must be copied before the next batch."""
+        return any(np.may_share_memory(array, buffer) for buffer in self._buffers.values())
+
+    def _buffer(self, name: str, like: Array) -> Array:
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.dtype != like.dtype or buffer.shape[1:] != like.shape[1:]:
+            buffer = self._buffers[name] = np.empty((self._rows, *like.shape[1:]), like.dtype)
+        return buffer
+
+
+def split(outputs: Arrays, rows: Sequence[int], buffers: Buffers) -> list[Arrays]:
+    """Each request's rows of `outputs`, as views; raises Internal if the model returned another number of rows.
+
+    Outputs that alias the input buffers (an identity model's) are copied: the next batch would overwrite them.
+    """
+    total, ends = sum(rows), np.cumsum(rows).tolist()
+    for name, array in outputs.items():
+        if array.ndim == 0 or len(array) != total:
+            got = "a scalar" if array.ndim == 0 else f"{len(array)} rows"
+            raise Internal(f"the model returned {got} of '{name}' for a batch of {total} rows")
+    own = {name: array.copy() if buffers.hold(array) else array for name, array in outputs.items()}
+    return [
+        {name: array[end - count : end] for name, array in own.items()} for count, end in zip(rows, ends, strict=True)
+    ]
+
+
+def slices(inputs: Arrays, size: int) -> list[Arrays]:
+    """`inputs` in pieces of at most `size` rows, as views."""
+    total = len(next(iter(inputs.values())))
+    return [
+        {name: array[start : start + size] for name, array in inputs.items()} for start in range(0, max(total, 1), size)
+    ]
+
+
+def join(pieces: Sequence[Arrays]) -> Arrays:
+    """The outputs of `slices`, put together again."""
+    return pieces[0] if len(pieces) == 1 else {name: np.concatenate([p[name] for p in pieces]) for name in pieces[0]}
+
+
+def rows_of(inputs: Arrays) -> int:
+    """The rows of a batchable request, the same in every tensor once it is validated."""
+    return len(next(iter(inputs.values())))
+
+
+def signature(inputs: Arrays) -> tuple[object, ...]:
+    """What two requests must share to share a batch: names, dtypes and trailing shapes."""
+    return tuple((name, array.dtype, array.shape[1:]) for name, array in inputs.items())

@@ -1,0 +1,65 @@
+"""One instance of a model: its runtime, its buffers and the one thread that uses them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tandem.inference import Arrays
+from tandem_predictor.runtime import Runtime
+from tandem_predictor.stacking import Buffers, rows_of, split
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of a batch: each request's outputs or the exception that failed it; times in seconds."""
+
+    results: Sequence[Arrays | Exception]
+    batch_seconds: float = 0.0
+    inference_seconds: float = 0.0
+
+
+class Worker:
+    """Runs batches one after another, off the event loop."""
+
+    def __init__(self, runtime: Runtime, name: str, max_rows: int) -> None:
+        self._runtime = runtime
+        self._buffers = Buffers(max_rows)
+        self.executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    def run(self, requests: Sequence[Arrays]) -> Ran:
+        """Run `requests` as one batch. If it fails, run each alone, so that only the culprit fails."""
+        try:
+            return self._together(requests)
+        except Exception as error:  # an engine or a user's model may raise anything
+            if len(requests) == 1:
+                return Ran([error])
+        alone = [self.run([request]) for request in requests]
+        return Ran(
+            [ran.results[0] for ran in alone],
+            sum(ran.batch_seconds for ran in alone),
+            sum(ran.inference_seconds for ran in alone),
+        )
+
+    def run_whole(self, inputs: Arrays) -> Ran:
+        """Run one request of a model that does not batch: its outputs have no rows to count."""
+        start = time.perf_counter()
+        try:
+            return Ran([self._runtime.run(inputs)], 0.0, time.perf_counter() - start)
+        except Exception as error:  # as above
+            return Ran([error], 0.0, time.perf_counter() - start)
+
+    def close(self) -> None:
+        """Let the running batch end; start no other."""
+        self.executor.shutdown(wait=True, cancel_futures=True)
+
+    def _together(self, requests: Sequence[Arrays]) -> Ran:
+        start = time.perf_counter()
+        inputs = self._buffers.stack(requests)
+        stacked = time.perf_counter()
+        outputs = self._runtime.run(inputs)
+        ran = time.perf_counter()
+        results = split(outputs, [rows_of(request) for request in requests], self._buffers)
+        return Ran(results, stacked - start + time.perf_counter() - ran, ran - stacked)

@@ -1,0 +1,83 @@
+"""Keeps the pipeline in step with the predictor: is it ready, and has its model changed?"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from tandem.errors import TandemError
+from tandem.lifecycle import Part
+from tandem.metadata import ModelMetadata
+from tandem_transformer.transformer import Transformer
+
+log = logging.getLogger("tandem.link")
+
+INTERVAL = 0.25  # seconds between two looks; below the predictor's --drain_idle, which our looks may prolong
+
+
+class Peer(Protocol):
+    """What is asked of the predictor beside inference."""
+
+    async def ready(self, name: str, *, pending: bool) -> bool:
+        """Whether it takes requests for the model."""
+        ...
+
+    async def metadata(self, name: str) -> ModelMetadata:
+        """The model's tensors."""
+        ...
+
+
+class Link:
+    """Polls the predictor and sets up a transformer for each model that it shows."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        name: str,
+        make: Callable[[], Transformer],
+        fit: Callable[[Transformer, ModelMetadata], None],
+        options: Mapping[str, str],
+        pending: Callable[[], bool],
+    ) -> None:
+        self._peer = peer
+        self._name = name
+        self._make = make
+        self._fit = fit
+        self._options = options
+        self._pending = pending
+        self._model: ModelMetadata | None = None
+        self.up = False
+
+    async def watch(self, part: Part) -> None:
+        """Look at the predictor until cancelled; `part` says why requests would fail, if they would."""
+        while True:
+            reason = await self._look()
+            self.up = reason is None
+            if reason != part.reason:
+                log.info("predictor: %s", reason or "ready")
+            part.set(reason)
+            await asyncio.sleep(INTERVAL)
+
+    async def _look(self) -> str | None:
+        try:
+            if not await self._peer.ready(self._name, pending=self._pending()):
+                return "the predictor is not ready"
+            if not self.up:  # it was away: perhaps it came back with another model
+                await self._meet(await self._peer.metadata(self._name))
+        except TandemError as error:
+            return error.message
+        except Exception as error:  # the user's setup may raise anything
+            log.exception("setting up the transformer failed")
+            return f"the transformer's setup failed: {type(error).__name__}"
+        return None
+
+    async def _meet(self, model: ModelMetadata) -> None:
+        if model == self._model:
+            return
+        transformer = self._make()
+        await asyncio.get_running_loop().run_in_executor(None, transformer.setup, model, self._options)
+        self._fit(transformer, model)
+        self._model = model
+        log.info("set up %s", type(transformer).__name__, extra={"model": model.name, "inputs": len(model.inputs)})

@@ -1,0 +1,161 @@
+"""The transformer's Endpoint: preprocess -> predict -> postprocess, for the one model that it serves.
+
+    request -> match -> preprocess -> predictor.infer -> postprocess -> select -> response
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from tandem.context import Context
+from tandem.doors.endpoint import ServerInfo
+from tandem.errors import NotFound, Unavailable
+from tandem.inference import Arrays, Call, InferRequest, InferResponse, RequestedOutput
+from tandem.metadata import ModelMetadata, match, select
+from tandem.metrics import TransformerMetrics
+from tandem_transformer import __version__
+from tandem_transformer.steps import Step
+from tandem_transformer.transformer import Transformer
+
+log = logging.getLogger("tandem.user")
+
+
+class Predictor(Protocol):
+    """What the pipeline needs of a predictor, whatever protocol it speaks."""
+
+    async def infer(self, request: InferRequest, call: Call) -> InferResponse:
+        """The predictor's answer; raises the TandemError that stands for its failure."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A transformer that was set up for a model."""
+
+    transformer: Transformer
+    model: ModelMetadata
+    preprocess: Step
+    postprocess: Step
+
+
+class Pipeline:
+    """One model's way from request to response. `fit` gives it the transformer, again when the model changes."""
+
+    info = ServerInfo("tandem-transformer", __version__, ("binary_tensor_data",))
+
+    def __init__(self, name: str, predictor: Predictor, executor: Executor, metrics: TransformerMetrics) -> None:
+        self._name = name
+        self._predictor = predictor
+        self._executor = executor
+        self._preprocess_seconds = metrics.preprocess_seconds.labels(name)
+        self._predict_seconds = metrics.predict_seconds.labels(name)
+        self._postprocess_seconds = metrics.postprocess_seconds.labels(name)
+        self._hop_seconds = metrics.hop_seconds
+        self._hop_total = metrics.hop_total.labels("socket")
+        self._fitted: _Fitted | None = None
+        self._retired: list[Transformer] = []  # calls in flight may still use them
+
+    def fit(self, transformer: Transformer, model: ModelMetadata) -> None:
+        """Use `transformer`, which was set up for `model`, from the next request on."""
+        if self._fitted:
+            self._retired.append(self._fitted.transformer)
+        steps = [Step(transformer, name, self._executor) for name in ("preprocess", "postprocess")]
+        self._fitted = _Fitted(transformer, model, *steps)
+
+    def close(self) -> None:
+        """Close every transformer, once no request is left."""
+        for transformer in [*self._retired, *([self._fitted.transformer] if self._fitted else [])]:
+            transformer.close()
+
+    def models(self) -> Sequence[str]:
+        """The one model."""
+        return (self._name,)
+
+    def model_ready(self, name: str, version: str) -> bool:
+        """Whether the predictor has been met and the transformer set up for its model."""
+        self._require(name)
+        if self._fitted and version and version not in (self._fitted.model.versions or (version,)):
+            raise NotFound(f"version '{version[:20]}' of model '{name}' is not found")
+        return self._fitted is not None
+
+    async def metadata(self, name: str, version: str) -> ModelMetadata:
+        """The pair's: the transformer's own tensors where it declares them, else the predictor's."""
+        self.model_ready(name, version)
+        transformer, model = self._current().transformer, self._current().model
+        return ModelMetadata(
+            name=self._name,
+            versions=model.versions,
+            platform=model.platform,
+            inputs=tuple(transformer.inputs) or model.inputs,
+            outputs=tuple(transformer.outputs) or model.outputs,
+            properties=model.properties,
+        )
+
+    async def infer(self, request: InferRequest, call: Call) -> InferResponse:
+        """Answer `request`; every failure is the TandemError that tells whose fault it was."""
+        self._require(request.model_name)
+        fitted = self._current()
+        context = self._context(request, call)
+        inputs = request.inputs
+        if declared := fitted.transformer.inputs:
+            inputs = match(inputs, declared)
+        if fitted.preprocess.overridden:
+            with call.timings.phase("preprocess"), self._preprocess_seconds.time():
+                inputs = await fitted.preprocess.run(inputs, context)
+        answer = await self._predict(request, inputs, fitted, call)
+        outputs = answer.outputs
+        if fitted.postprocess.overridden:
+            with call.timings.phase("postprocess"), self._postprocess_seconds.time():
+                outputs = await fitted.postprocess.run(outputs, context)
+        return InferResponse(
+            model_name=self._name,
+            model_version=answer.model_version,
+            id=call.id,
+            parameters=answer.parameters,
+            outputs=select(outputs, request.output_names),
+        )
+
+    async def _predict(self, request: InferRequest, inputs: Arrays, fitted: _Fitted, call: Call) -> InferResponse:
+        """Ask the predictor. What the caller wants of its outputs is passed on only if nothing is computed of them."""
+        wanted: tuple[RequestedOutput, ...] = () if fitted.postprocess.overridden else request.outputs
+        asked = InferRequest(
+            model_name=self._name,
+            model_version=request.model_version,
+            id=call.id,
+            inputs=inputs,
+            outputs=wanted,
+            parameters=request.parameters,
+        )
+        start = time.perf_counter()
+        self._hop_total.inc()
+        try:
+            return await self._predictor.infer(asked, call)
+        finally:
+            self._predict_seconds.observe(time.perf_counter() - start)
+            self._hop_seconds.observe(call.timings.get("hop"))
+
+    def _context(self, request: InferRequest, call: Call) -> Context:
+        return Context(
+            id=call.id,
+            model_name=self._name,
+            model_version=request.model_version,
+            headers=call.headers,
+            parameters=request.parameters,
+            deadline=call.deadline,
+            logger=log,
+            timings=call.timings,
+        )
+
+    def _require(self, name: str) -> None:
+        if name != self._name:
+            raise NotFound(f"model '{name[:100]}' is not found; this server holds: {self._name}")
+
+    def _current(self) -> _Fitted:
+        if self._fitted is None:
+            raise Unavailable("not ready: the predictor has not answered yet", retry_after=1)
+        return self._fitted

@@ -1,0 +1,143 @@
+"""The transformer's one channel to its predictor: inference, metadata and readiness over gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import grpc
+
+from tandem.codec import message as codec
+from tandem.deadline import Deadline
+from tandem.doors.ledger import PENDING
+from tandem.errors import DeadlineExceeded, TandemError, Unavailable, from_status
+from tandem.inference import Call, InferRequest, InferResponse
+from tandem.metadata import ModelMetadata
+from tandem.oip import inference_pb2 as pb
+from tandem.oip import inference_pb2_grpc as pb_grpc
+from tandem.timings import parse
+
+FORWARDED = ("traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
+MARGIN = 0.005  # seconds before the caller's deadline at which the predictor's answer is wanted
+_PREDICTOR_PHASES = ("decode", "queue", "batch", "inference", "encode")
+_NEVER_SENT = ("failed to connect", "connections to all backends failing")  # gRPC's words for "not even sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the predictor is: a gRPC target, and the sizes and retries of the calls to it."""
+
+    target: str
+    max_receive: int
+    max_send: int
+    retries: int
+
+
+class GrpcPredictor:
+    """A predictor that speaks the Open Inference Protocol over gRPC. The channel reconnects by itself."""
+
+    def __init__(self, address: Address) -> None:
+        self._retries = address.retries
+        self._channel = grpc.aio.insecure_channel(
+            address.target,
+            options=[
+                ("grpc.max_receive_message_length", address.max_receive),
+                ("grpc.max_send_message_length", address.max_send),
+                ("grpc.keepalive_time_ms", 330_000),  # gRPC servers answer pings within 5 minutes with GOAWAY
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.min_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 1_000),
+                ("grpc.enable_http_proxy", 0),  # the predictor is next door, whatever http_proxy says
+                ("grpc.use_local_subchannel_pool", 1),  # one connection, and not one shared with other channels
+            ],
+        )
+        self._stub = pb_grpc.GRPCInferenceServiceStub(self._channel)
+
+    async def infer(self, request: InferRequest, call: Call) -> InferResponse:
+        """The predictor's answer; adds its phases and `hop`, the rest of the time, to `call.timings`.
+
+        Raises the TandemError that stands for the predictor's status, so that the caller gets the true one.
+        """
+        start = time.perf_counter()
+        message = codec.encode_request(request)
+        metadata = forwarded(call)
+        reply, phases = await self._send(message, metadata, call.deadline.earlier(MARGIN))
+        response = codec.decode_response(reply)
+        inside = 0.0
+        for name, seconds in phases.items():
+            inside += seconds
+            if name in ("queue", "batch", "inference"):
+                call.timings.add(name, seconds)
+        call.timings.add("hop", max(0.0, time.perf_counter() - start - inside))
+        return response
+
+    async def metadata(self, name: str) -> ModelMetadata:
+        """The model as the predictor describes it; raises TandemError."""
+        try:
+            return codec.decode_metadata(await self._stub.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=5))
+        except grpc.aio.AioRpcError as error:
+            raise _error(error) from None
+
+    async def ready(self, name: str, *, pending: bool) -> bool:
+        """Whether the predictor would take a request; `pending` tells it that some are still to come."""
+        metadata = ((PENDING, "1"),) if pending else ()
+        try:
+            reply = await self._stub.ModelReady(pb.ModelReadyRequest(name=name), timeout=5, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise _error(error) from None
+        return reply.ready
+
+    async def close(self) -> None:
+        """Close the channel, at once."""
+        await self._channel.close()
+
+    async def _send(
+        self, message: pb.ModelInferRequest, metadata: tuple[tuple[str, str], ...], deadline: Deadline
+    ) -> tuple[pb.ModelInferResponse, Mapping[str, float]]:
+        """Call, and again after a pause if the call was never sent and retries are left."""
+        for attempt in range(self._retries + 1):
+            deadline.check("the predictor was called")
+            rpc = self._stub.ModelInfer(message, timeout=deadline.remaining, metadata=metadata)
+            try:
+                reply = await rpc
+                return reply, _phases(await rpc.trailing_metadata())
+            except grpc.aio.AioRpcError as error:
+                if attempt == self._retries or not _never_sent(error):
+                    raise _error(error) from None
+            await asyncio.sleep(min(0.1 * 2**attempt, 1.0))
+        raise Unavailable("the predictor cannot be reached")  # not reached: the last attempt raises
+
+
+def forwarded(call: Call) -> tuple[tuple[str, str], ...]:
+    """The call's tracing headers and its id, for the predictor's log."""
+    headers = call.headers
+    return (*((name, headers[name]) for name in FORWARDED if name in headers), ("x-request-id", call.id))
+
+
+def _phases(trailing: object) -> Mapping[str, float]:
+    for key, value in trailing if isinstance(trailing, (tuple, list, grpc.aio.Metadata)) else ():
+        if key == "server-timing":
+            phases = parse(str(value))
+            return {name: seconds for name, seconds in phases.items() if name in _PREDICTOR_PHASES}
+    return {}
+
+
+def _never_sent(error: grpc.aio.AioRpcError) -> bool:
+    details = error.details() or ""
+    return error.code() is grpc.StatusCode.UNAVAILABLE and any(words in details for words in _NEVER_SENT)
+
+
+def _error(error: grpc.aio.AioRpcError) -> TandemError:
+    """The predictor's status as our own. gRPC's own texts name addresses, which callers need not know."""
+    status, details = error.code(), error.details() or ""
+    if status is grpc.StatusCode.UNAVAILABLE:
+        ours = details.startswith("not ready")
+        return Unavailable(f"the predictor is {details}" if ours else "the predictor cannot be reached", retry_after=1)
+    if status is grpc.StatusCode.CANCELLED:  # nobody here cancelled it: the predictor stopped with the call in hand
+        return Unavailable("the predictor gave the request up; it is stopping", retry_after=1)
+    if status is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded("the request's deadline passed while the predictor worked on it")
+    return from_status(status, details)

@@ -1,0 +1,85 @@
+"""The transformer's flags. KServe's own names where KServe has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tandem.lifecycle import Fatal
+from tandem.settings import boolean, choice, flag, integer, number, text
+
+PORT = integer(0, 65535)
+BYTES = integer(1, 2**31 - 1)
+SECONDS = number(0, 86_400)
+GRPC = "grpc-v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set from outside."""
+
+    model_name: str = flag("model", text, "the model served, here and by the predictor", "pipeline")
+    transformer: str = flag(
+        "image-classification", text, "a built-in name, module:Class or /path/file.py:Class", "pipeline"
+    )
+    transformer_options: str = flag("", text, "k=v,k=v for the transformer's setup", "pipeline")
+    max_threads: int = flag(0, integer(0, 1024), "threads for pre- and postprocessing; 0: the cgroup's CPUs", "pipeline")
+    predictor_host: str = flag("localhost:8082", text, "host:port of the predictor, or unix:///path", "predictor")
+    protocol: str = flag("", choice("grpc-v2", "v1", "v2"), "protocol of the predictor, if the next is not set", "predictor")
+    predictor_protocol: str = flag("", choice("grpc-v2", "v1", "v2"), "protocol of the predictor [grpc-v2]", "predictor")
+    predictor_request_timeout_seconds: float = flag(
+        600.0, SECONDS, "deadline of a request that brings none; 0: none", "predictor"
+    )
+    predictor_request_retries: int = flag(
+        0, integer(0, 100), "retries of a call that could not be sent at all", "predictor"
+    )
+    enable_predictor_health_check: bool = flag(True, boolean, "be ready only while the predictor is", "predictor")
+    host: str = flag("", text, "address to listen on; empty: every interface", "ports")
+    http_port: int = flag(8000, PORT, "port of REST, health and /metrics", "ports")
+    grpc_port: int = flag(8081, PORT, "port of gRPC", "ports")
+    max_message_bytes: int = flag(64 * 2**20, BYTES, "largest request or response, both doors and the hop", "limits")
+    grpc_max_receive_message_length: int = flag(0, integer(0, 2**31 - 1), "largest gRPC request; 0: as above", "limits")
+    grpc_max_send_message_length: int = flag(0, integer(0, 2**31 - 1), "largest gRPC response; 0: as above", "limits")
+    max_in_flight: int = flag(1024, integer(1, 1_000_000), "requests worked on; more are refused with 429", "limits")
+    drain_delay: float = flag(0.0, SECONDS, "seconds served on after readiness goes false", "shutdown")
+    grace: float = flag(30.0, SECONDS, "seconds that a stopping transformer waits for its calls at most", "shutdown")
+    workers: int = flag(1, integer(1, 1024), "accepted for KServe; one process serves in this release", "service")
+    log_level: str = flag("info", choice("debug", "info", "warning", "error"), "least severe lines to log", "logs")
+    log_format: str = flag("auto", choice("auto", "json", "console"), "json, console, or auto: by the terminal", "logs")
+    enable_latency_logging: bool = flag(True, boolean, "log a line a request, with its phases", "logs")
+    print_config: bool = flag(False, boolean, "print every setting and its source, then end", "service")
+    version: bool = flag(False, boolean, "print the version, then end", "service")
+
+    @property
+    def max_receive(self) -> int:
+        """The largest message taken from a client, in bytes."""
+        return self.grpc_max_receive_message_length or self.max_message_bytes
+
+    @property
+    def max_send(self) -> int:
+        """The largest message given to a client, in bytes."""
+        return self.grpc_max_send_message_length or self.max_message_bytes
+
+    @property
+    def hop_protocol(self) -> str:
+        """The protocol of the predictor."""
+        return self.predictor_protocol or self.protocol or GRPC
+
+
+def target(host: str) -> str:
+    """The gRPC target of --predictor_host: without a port, 8082 on this machine and 80 elsewhere."""
+    if host.startswith("unix:"):
+        return host
+    bare = host.removeprefix("http://").removeprefix("grpc://").rstrip("/")
+    name, colon, port = bare.rpartition(":")
+    if colon and port.isdigit() and not name.endswith(":"):
+        return bare
+    return f"{bare}:{8082 if bare in ('localhost', '127.0.0.1', '[::1]') else 80}"
+
+
+def options(given: str) -> Mapping[str, str]:
+    """--transformer_options as a mapping; raises Fatal on an entry without `=`."""
+    entries = [entry.strip() for entry in given.split(",") if entry.strip()]
+    if wrong := [entry for entry in entries if "=" not in entry]:
+        raise Fatal(f"--transformer_options: '{wrong[0]}' is not of the form name=value")
+    return {name.strip(): value.strip() for name, _, value in (entry.partition("=") for entry in entries)}

@@ -1,0 +1,50 @@
+"""Runs the author's methods: a `def` in the thread pool, an `async def` on the loop, an inherited one not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from tandem.context import Context
+from tandem.errors import Internal, TandemError
+from tandem.inference import Arrays
+from tandem.metadata import as_arrays
+from tandem_transformer.transformer import Transformer
+
+log = logging.getLogger("tandem.user")
+
+
+class Step:
+    """`preprocess` or `postprocess` of one transformer."""
+
+    def __init__(self, transformer: Transformer, name: str, executor: Executor) -> None:
+        method: Callable[[Arrays, Context], Any] = getattr(transformer, name)
+        self.overridden = getattr(type(transformer), name) is not getattr(Transformer, name)
+        self._method = method
+        self._is_async = inspect.iscoroutinefunction(method)
+        self._executor = executor
+        self._source = f"{type(transformer).__name__}.{name}"
+
+    async def run(self, arrays: Arrays, context: Context) -> Arrays:
+        """What the method makes of `arrays`. Raises TandemError as it is, and Internal for any other exception."""
+        try:
+            if self._is_async:
+                result = await self._method(arrays, context)
+            else:
+                result = await asyncio.get_running_loop().run_in_executor(self._executor, self._work, arrays, context)
+            return as_arrays(result, self._source)
+        except TandemError as error:
+            if isinstance(error, Internal):
+                log.error("%s", error.message, extra={"id": context.id})
+            raise
+        except Exception as error:
+            log.exception("%s failed", self._source, extra={"id": context.id})
+            raise Internal(f"{self._source} failed; the transformer's log says more (id {context.id})") from error
+
+    def _work(self, arrays: Arrays, context: Context) -> object:
+        context.deadline.check(f"{self._source} started")  # it may have waited for a thread
+        return self._method(arrays, context)

@@ -1,0 +1,136 @@
+"""Image classification: photographs in, the five best labels out.
+
+    BYTES [N] -> pixels (decode, resize, crop) -> the model's own layout and datatype -> scores -> top five, labelled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tandem.context import Context
+from tandem.errors import Internal, InvalidInput
+from tandem.metadata import ModelMetadata, TensorSpec
+from tandem.tensors import DTYPES, objects
+from tandem_transformer.transformer import Transformer
+from tandem_transformer.transformers import pixels
+
+Arrays = dict[str, NDArray[np.generic]]
+_ASSUMED = TensorSpec("input-0", "FP32", (-1, 3, 224, 224))  # of a predictor that does not describe its model
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the model takes: tensor name, datatype, channels first or last, (height, width)."""
+
+    name: str
+    datatype: str
+    channels_first: bool
+    size: tuple[int, int]
+
+
+class ImageClassification(Transformer):
+    """Fits itself to the predictor's model. Options, all optional:
+
+    top_k (5), labels (a file, one a line; ImageNet's for 1000 classes), mean and std for models that take floats
+    (one number or three joined by `:`; 127 and 128), size (224, where the model leaves it open), input (name of the
+    model's image tensor) and output (name of its scores), where it has several.
+    """
+
+    inputs: Sequence[TensorSpec] = (TensorSpec("input-0", "BYTES", (-1,)),)
+
+    def setup(self, model: ModelMetadata, options: Mapping[str, str]) -> None:
+        """Read the model's tensors; raises InvalidInput or ValueError if it takes no images."""
+        cv2.setNumThreads(1)  # requests run beside one another; threads of their own would only get in the way
+        self._top_k = int(options.get("top_k", "5"))
+        self._labels = _labels(options.get("labels", ""))
+        self._mean = _channels(options.get("mean", "127"))
+        self._std = _channels(options.get("std", "128"))
+        self._wanted = wanted(_one(model.inputs or (_ASSUMED,), options.get("input", ""), "input"), options)
+        self._scores = options.get("output") or (model.outputs[0].name if model.outputs else "")
+        self.outputs = (
+            TensorSpec("output-0", "FP32", (-1, self._top_k)),
+            TensorSpec("labels", "BYTES", (-1, self._top_k)),
+            TensorSpec("classes", "INT64", (-1, self._top_k)),
+        )
+
+    def preprocess(self, inputs: Arrays, context: Context) -> Arrays:
+        """BYTES [N] -> the model's images [N, ...]."""
+        elements = inputs["input-0"]
+        images = np.empty((len(elements), *self._wanted.size, 3), np.uint8)
+        for index, element in enumerate(elements):
+            try:
+                images[index] = pixels.fit(pixels.decode(pixels.image_bytes(element)), self._wanted.size)
+            except InvalidInput as error:
+                raise InvalidInput(f"input 'input-0', element {index}: {error.message}") from None
+        return {self._wanted.name: self.arrange(images)}
+
+    def postprocess(self, outputs: Arrays, context: Context) -> Arrays:
+        """Scores [N, classes] -> the best `top_k` of each row, best first."""
+        scores = outputs[self._scores] if self._scores else next(iter(outputs.values()))
+        if scores.ndim != 2 or scores.dtype.kind != "f":
+            raise Internal(f"the model's scores are {scores.dtype} {list(scores.shape)}, expected floats [N, classes]")
+        probabilities = as_probabilities(scores.astype(np.float32))
+        count = min(self._top_k, probabilities.shape[1])
+        classes = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+        return {
+            "output-0": np.take_along_axis(probabilities, classes, axis=1),
+            "labels": self._named(classes, probabilities.shape[1]),
+            "classes": classes.astype(np.int64),
+        }
+
+    def arrange(self, images: NDArray[np.uint8]) -> NDArray[np.generic]:
+        """RGB images [N, height, width, 3] in the model's datatype and layout."""
+        if self._wanted.datatype != "UINT8":
+            normal = (images - self._mean) / self._std
+            images = normal.astype(DTYPES[self._wanted.datatype])
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if self._wanted.channels_first else images
+
+    def _named(self, classes: NDArray[np.int64], count: int) -> NDArray[np.object_]:
+        labels = self._labels if len(self._labels) == count else objects([b"%d" % index for index in range(count)])
+        return labels[classes]
+
+
+def wanted(spec: TensorSpec, options: Mapping[str, str]) -> Wanted:
+    """What an image tensor wants; raises ValueError unless it is [N, height, width, 3] or [N, 3, height, width]."""
+    dims = tuple(spec.shape)
+    if len(dims) != 4 or 3 not in (dims[1], dims[3]) or spec.datatype not in ("UINT8", "FP16", "FP32"):
+        text = f"{spec.datatype} {list(dims)}"
+        raise ValueError(f"'{spec.name}' takes {text}, expected UINT8, FP16 or FP32 [N,height,width,3] or [N,3,height,width]")
+    channels_first = dims[3] != 3
+    open_size = int(options.get("size", "224"))
+    height, width = (open_size if dim == -1 else dim for dim in (dims[2:] if channels_first else dims[1:3]))
+    return Wanted(spec.name, spec.datatype, channels_first, (height, width))
+
+
+def as_probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`scores` [N, classes] if each row is a distribution already, else their softmax."""
+    sums = scores.sum(axis=1)
+    if scores.size == 0 or (scores.min() >= 0 and np.all(np.abs(sums - 1) < 1e-3)):
+        return scores
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _one(specs: Sequence[TensorSpec], name: str, kind: str) -> TensorSpec:
+    chosen = [spec for spec in specs if name in ("", spec.name)]
+    if len(chosen) != 1:
+        names = ", ".join(spec.name for spec in specs)
+        raise ValueError(f"the model's {kind}s are {names}; choose one with --transformer_options={kind}=NAME")
+    return chosen[0]
+
+
+def _labels(file: str) -> NDArray[np.object_]:
+    packaged = resources.files("tandem_transformer.transformers") / "imagenet_labels.txt"
+    text = Path(file).read_text(encoding="utf-8") if file else packaged.read_text(encoding="utf-8")
+    return objects([line.strip().encode() for line in text.splitlines() if line.strip()])
+
+
+def _channels(text: str) -> NDArray[np.float32]:
+    return np.array([float(part) for part in text.split(":")], np.float32)

@@ -1,0 +1,101 @@
+"""Image bytes -> RGB pixels of the model's size. cv2 and NumPy, no knowledge of tensors or models.
+
+    base64 text or image bytes -> decode (EXIF turned, grey and alpha made RGB) -> resize -> centre crop
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pybase64
+from numpy.typing import NDArray
+
+from tandem.errors import InvalidInput
+
+Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
+
+FORMATS: dict[str, Callable[[bytes], bool]] = {
+    "JPEG": lambda data: data[:3] == b"\xff\xd8\xff",
+    "PNG": lambda data: data[:8] == b"\x89PNG\r\n\x1a\n",
+    "WebP": lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP",
+}
+RESIZE = 256 / 224  # the shorter side is resized to this much more than the crop, as the model was trained
+
+
+def image_bytes(element: bytes) -> bytes:
+    """The image file in one BYTES element, which is either the file itself or its base64 text.
+
+    The content tells them apart. Raises InvalidInput if it is neither.
+    """
+    if known(element):
+        return element
+    text = element.partition(b",")[2] if element.startswith(b"data:") else element
+    try:
+        data = pybase64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if not known(data):
+        kind = "base64 text of something else" if data else "neither"
+        raise InvalidInput(f"an element is no image: expected a {', '.join(FORMATS)} file or its base64 text, got {kind}")
+    return data
+
+
+def known(data: bytes) -> bool:
+    """Whether `data` begins as one of the known formats does."""
+    return any(matches(data) for matches in FORMATS.values())
+
+
+def decode(data: bytes) -> Pixels:
+    """The RGB pixels of an image file: EXIF orientation applied, grey repeated, transparency laid over white."""
+    buffer = np.frombuffer(data, np.uint8)
+    flags = cv2.IMREAD_UNCHANGED if _may_be_transparent(data) else cv2.IMREAD_COLOR_RGB
+    try:
+        pixels = cv2.imdecode(buffer, flags)
+    except cv2.error:
+        pixels = None
+    if pixels is None:
+        raise InvalidInput("an image cannot be decoded: it is truncated, damaged or too large")
+    if flags == cv2.IMREAD_UNCHANGED:
+        return _opaque(pixels, buffer)
+    return pixels.astype(np.uint8, copy=False)
+
+
+def fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """The centre crop of `size` (height, width) after resizing: Tandem's reference resize.
+
+    Halved by 2x2 means until less than a halving is left, which keeps fine patterns from aliasing, then bicubic.
+    """
+    height, width = pixels.shape[:2]
+    scale = RESIZE * max(size[0] / height, size[1] / width)
+    target = max(size[1], round(width * scale)), max(size[0], round(height * scale))
+    while width >= 2 * target[0] and height >= 2 * target[1]:
+        width, height = width // 2, height // 2
+        pixels = _resized(pixels[: height * 2, : width * 2], (width, height), cv2.INTER_AREA)
+    pixels = _resized(pixels, target, cv2.INTER_CUBIC)
+    top, left = (target[1] - size[0]) // 2, (target[0] - size[1]) // 2
+    return pixels[top : top + size[0], left : left + size[1]]
+
+
+def _resized(pixels: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
+    return cv2.resize(pixels, size, interpolation=interpolation).astype(np.uint8, copy=False)
+
+
+def _may_be_transparent(data: bytes) -> bool:
+    """PNG says so in its colour type or a tRNS chunk, WebP in its extended or lossless header."""
+    if FORMATS["PNG"](data):
+        return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[:1024]
+    return FORMATS["WebP"](data) and data[12:16] in (b"VP8X", b"VP8L")
+
+
+def _opaque(pixels: NDArray[np.generic], buffer: NDArray[np.uint8]) -> Pixels:
+    """Pixels as decoded, laid over white where they have an alpha channel."""
+    if pixels.ndim != 3 or pixels.shape[2] != 4:  # it could have been transparent, and is not
+        return np.asarray(cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB), np.uint8)
+    levels = np.float32(np.iinfo(pixels.dtype).max)  # 255, or 65,535 in a 16-bit PNG
+    values = pixels.astype(np.float32) / levels
+    alpha = values[..., 3:]
+    blended = values[..., 2::-1] * alpha + (1 - alpha)
+    return np.rint(blended * 255).astype(np.uint8)

@@ -1,0 +1,194 @@
+"""The gRPC messages <-> InferRequest, InferResponse and ModelMetadata, in both directions.
+
+    ModelInferRequest -> decode_request -> InferRequest ... InferResponse -> encode_response -> ModelInferResponse
+    InferRequest -> encode_request -> ModelInferRequest ... ModelInferResponse -> decode_response -> InferResponse
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from tandem import tensors
+from tandem.errors import Internal, InvalidInput
+from tandem.inference import Arrays, InferRequest, InferResponse, Parameter, RequestedOutput
+from tandem.metadata import ModelMetadata, TensorSpec
+from tandem.oip import inference_pb2 as pb
+
+FIELDS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+class _Tensor(Protocol):
+    """What input and output tensor messages share."""
+
+    name: str
+    datatype: str
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+    @property
+    def contents(self) -> pb.InferTensorContents: ...
+
+
+def decode_request(message: pb.ModelInferRequest) -> InferRequest:
+    """The request in `message`; raises InvalidInput, naming the tensor, on anything the protocol does not allow."""
+    if not message.inputs:
+        raise InvalidInput("the request has no inputs")
+    requested = tuple(RequestedOutput(o.name, decode_parameters(o.parameters)) for o in message.outputs)
+    require_unique("output", [output.name for output in requested])
+    return InferRequest(
+        model_name=message.model_name,
+        model_version=message.model_version,
+        id=message.id,
+        parameters=decode_parameters(message.parameters),
+        inputs=_decode_tensors("input", message.inputs, message.raw_input_contents),
+        outputs=requested,
+        raw=bool(message.raw_input_contents),
+    )
+
+
+def encode_request(request: InferRequest) -> pb.ModelInferRequest:
+    """The message that asks for `request`, its tensors as raw bytes."""
+    message = pb.ModelInferRequest(
+        model_name=request.model_name, model_version=request.model_version, id=request.id
+    )
+    encode_parameters(request.parameters, message.parameters)
+    for name, array in request.inputs.items():
+        message.inputs.add(name=name, datatype=tensors.datatype_of(array.dtype), shape=array.shape)
+        message.raw_input_contents.append(tensors.encode_raw(array))
+    for output in request.outputs:
+        encode_parameters(output.parameters, message.outputs.add(name=output.name).parameters)
+    return message
+
+
+def decode_response(message: pb.ModelInferResponse) -> InferResponse:
+    """The response in `message`; raises Internal if the peer broke the protocol."""
+    try:
+        outputs = _decode_tensors("output", message.outputs, message.raw_output_contents)
+    except InvalidInput as error:
+        raise Internal(f"the predictor's answer breaks the protocol: {error.message}") from error
+    return InferResponse(
+        model_name=message.model_name,
+        model_version=message.model_version,
+        id=message.id,
+        parameters=decode_parameters(message.parameters),
+        outputs=outputs,
+    )
+
+
+def encode_response(response: InferResponse, *, raw: bool) -> pb.ModelInferResponse:
+    """The message that answers with `response`: raw bytes if asked, or if a datatype has no typed field."""
+    message = pb.ModelInferResponse(
+        model_name=response.model_name, model_version=response.model_version, id=response.id
+    )
+    encode_parameters(response.parameters, message.parameters)
+    datatypes = {name: tensors.datatype_of(array.dtype) for name, array in response.outputs.items()}
+    raw = raw or any(datatype not in FIELDS for datatype in datatypes.values())
+    for name, array in response.outputs.items():
+        tensor = message.outputs.add(name=name, datatype=datatypes[name], shape=array.shape)
+        if raw:
+            message.raw_output_contents.append(tensors.encode_raw(array))
+        else:
+            getattr(tensor.contents, FIELDS[datatypes[name]]).extend(_values(array))
+    return message
+
+
+def encode_metadata(metadata: ModelMetadata) -> pb.ModelMetadataResponse:
+    """The message that describes a model."""
+    return pb.ModelMetadataResponse(
+        name=metadata.name,
+        versions=metadata.versions,
+        platform=metadata.platform,
+        inputs=[_encode_spec(spec) for spec in metadata.inputs],
+        outputs=[_encode_spec(spec) for spec in metadata.outputs],
+        properties=metadata.properties,
+    )
+
+
+def decode_metadata(message: pb.ModelMetadataResponse) -> ModelMetadata:
+    """A model as its server describes it."""
+    return ModelMetadata(
+        name=message.name,
+        versions=tuple(message.versions),
+        platform=message.platform,
+        inputs=tuple(TensorSpec(t.name, t.datatype, tuple(t.shape)) for t in message.inputs),
+        outputs=tuple(TensorSpec(t.name, t.datatype, tuple(t.shape)) for t in message.outputs),
+        properties=dict(message.properties),
+    )
+
+
+def decode_parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:
+    """The parameters that have a value."""
+    decoded: dict[str, Parameter] = {}
+    for name, parameter in parameters.items():
+        if choice := parameter.WhichOneof("parameter_choice"):
+            decoded[name] = getattr(parameter, choice)
+    return decoded
+
+
+def encode_parameters(values: Mapping[str, Parameter], into: Mapping[str, pb.InferParameter]) -> None:
+    """Write `values` into a message's map; integers beyond int64 go as uint64."""
+    for name, value in values.items():
+        if isinstance(value, bool):
+            into[name].bool_param = value
+        elif isinstance(value, int):
+            setattr(into[name], "int64_param" if value < 2**63 else "uint64_param", value)
+        elif isinstance(value, float):
+            into[name].double_param = value
+        else:
+            into[name].string_param = value
+
+
+def require_unique(kind: str, names: Sequence[str]) -> None:
+    """Raise InvalidInput if two tensors share a name."""
+    if len(set(names)) != len(names):
+        raise InvalidInput(f"{kind} '{Counter(names).most_common(1)[0][0]}' is given twice")
+
+
+def _decode_tensors(kind: str, described: Sequence[_Tensor], raw: Sequence[bytes]) -> Arrays:
+    require_unique(kind, [tensor.name for tensor in described])
+    if not raw:
+        return {tensor.name: _decode_contents(tensor) for tensor in described}
+    if len(raw) != len(described):
+        raise InvalidInput(f"raw_{kind}_contents has {len(raw)} entries, expected {len(described)}, one an {kind}")
+    for tensor in described:
+        if tensor.contents.ByteSize():
+            raise InvalidInput(f"tensor '{tensor.name}': both contents and raw_{kind}_contents are given")
+    return {
+        tensor.name: tensors.decode_raw(tensor.name, tensor.datatype, tensor.shape, data)
+        for tensor, data in zip(described, raw, strict=True)
+    }
+
+
+def _decode_contents(tensor: _Tensor) -> tensors.Array:
+    tensors.dtype_of(tensor.name, tensor.datatype)
+    if (field := FIELDS.get(tensor.datatype)) is None:
+        raise InvalidInput(f"tensor '{tensor.name}': {tensor.datatype} travels only as raw_input_contents")
+    if wrong := [f.name for f, _ in tensor.contents.ListFields() if f.name != field]:
+        raise InvalidInput(f"tensor '{tensor.name}': {tensor.datatype} is given in {wrong[0]}, expected {field}")
+    return tensors.decode_values(tensor.name, tensor.datatype, tensor.shape, getattr(tensor.contents, field))
+
+
+def _values(array: tensors.Array) -> Iterable[object]:
+    if array.dtype.hasobject:
+        return [tensors.as_bytes(element) for element in array.ravel()]
+    values: list[object] = array.ravel().tolist()
+    return values
+
+
+def _encode_spec(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:
+    return pb.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.shape)

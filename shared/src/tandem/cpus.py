@@ -1,0 +1,39 @@
+"""How many CPUs this container may use: its cgroup's quota and affinity, never the node's core count."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def available(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
+    """Whole CPUs, at least 1: the smaller of the affinity mask and the cgroup's quota, rounded up."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([affinity, *map(math.ceil, _quotas(cgroups, membership))]))
+
+
+def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:
+    """Every quota that binds this process, in CPUs: its own cgroup's and those of the ones around it."""
+    own = _read(membership).rpartition("0::/")[2].strip()  # version 2; empty inside a cgroup namespace
+    folder = cgroups / own
+    for place in [folder, *folder.parents]:
+        if place.is_relative_to(cgroups):
+            yield from _quota(*_read(place / "cpu.max").split()[:2])
+    yield from _quota(_read(cgroups / "cpu" / "cpu.cfs_quota_us"), _read(cgroups / "cpu" / "cpu.cfs_period_us"))
+
+
+def _quota(quota: str = "", period: str = "") -> Iterator[float]:
+    try:
+        if int(quota) > 0:  # version 1 writes -1 for none, version 2 "max"
+            yield int(quota) / int(period)
+    except ValueError:
+        return
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

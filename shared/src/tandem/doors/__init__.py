@@ -1,0 +1,1 @@
+"""The two doors of both services: HTTP (rest) and gRPC (servicer), opening onto one Endpoint."""

@@ -1,0 +1,81 @@
+"""The gRPC server of either service: its services, its channel arguments, its ports."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from tandem.doors.health import HealthServicer
+from tandem.doors.interceptors import TranslateErrors
+from tandem.doors.servicer import InferenceServicer
+from tandem.lifecycle import Fatal, Readiness
+from tandem.oip import inference_pb2 as pb
+from tandem.oip import inference_pb2_grpc as pb_grpc
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+
+
+class PortTaken(Fatal):
+    """An address that cannot be listened on; the text names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a server listens: a port on a host (empty: every interface) and perhaps a Unix socket."""
+
+    host: str
+    port: int
+    unix: str = ""
+
+
+def make(servicer: InferenceServicer, readiness: Readiness, *, max_receive: int, max_send: int) -> grpc.aio.Server:
+    """A server with inference, health and reflection, bound to nothing yet."""
+    options = [
+        ("grpc.so_reuseport", 0),  # with it, a second server on a taken port starts without an error
+        ("grpc.max_receive_message_length", max_receive),
+        ("grpc.max_send_message_length", max_send),
+        ("grpc.keepalive_permit_without_calls", 1),  # a client may probe an idle connection ...
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # ... as often as this
+    ]
+    server = grpc.aio.server(interceptors=(TranslateErrors(),), options=options)
+    pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(readiness, frozenset({SERVICE})), server)
+    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    return server
+
+
+def bind(server: grpc.aio.Server, listen: Listen) -> int:
+    """Listen there; returns the port, which the system chooses for port 0. Raises PortTaken."""
+    _probe(listen)
+    if listen.unix:
+        _bind(server, f"unix://{Path(listen.unix).absolute()}", f"--grpc_socket {listen.unix}")
+    return _bind(server, address(listen.host, listen.port), f"port {listen.port} (--grpc_port)")
+
+
+def address(host: str, port: int) -> str:
+    """The gRPC address of a host and port; the empty host is every interface, IPv6 too where the machine has it."""
+    host = host or ("::" if socket.has_dualstack_ipv6() else "0.0.0.0")  # noqa: S104 - pods are reached from outside
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bind(server: grpc.aio.Server, target: str, name: str) -> int:
+    try:
+        return server.add_insecure_port(target)
+    except RuntimeError as error:
+        raise PortTaken(f"cannot listen for gRPC on {name}: {error}") from error
+
+
+def _probe(listen: Listen) -> None:
+    """Take the port for a moment: an error here has a reason, where gRPC only writes to its own log."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    try:
+        socket.create_server((listen.host, listen.port), family=family).close()
+    except OSError as error:
+        reason = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise PortTaken(f"cannot listen for gRPC on port {listen.port} (--grpc_port): {reason}") from error

@@ -1,0 +1,59 @@
+"""The one gRPC interceptor: TandemError -> its status; anything else -> INTERNAL with a fixed text."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+
+from tandem.errors import TandemError
+
+log = logging.getLogger("tandem.grpc")
+
+INTERNAL = "internal error; the server's log says more"
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs only
+_Behaviour = Callable[[Any, Any], Awaitable[Any]]
+
+
+class TranslateErrors(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+    """Wraps each unary method once; streaming methods (health, reflection) raise no TandemError."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, _Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler:
+        """The method's handler, wrapped at its first call."""
+        if wrapped := self._wrapped.get(handler_call_details.method):
+            return wrapped
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming or handler.response_streaming:
+            return handler
+        wrapped = grpc.unary_unary_rpc_method_handler(
+            translated(handler.unary_unary), handler.request_deserializer, handler.response_serializer
+        )
+        self._wrapped[handler_call_details.method] = wrapped
+        return wrapped
+
+
+def translated(behaviour: _Behaviour) -> _Behaviour:
+    """`behaviour`, with its exceptions turned into statuses."""
+
+    async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        try:
+            return await behaviour(request, context)
+        except TandemError as error:
+            trailing = (("retry-after", str(error.retry_after)),) if error.retry_after else ()
+            await context.abort(error.status, error.message, trailing)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("a gRPC call failed")
+            await context.abort(grpc.StatusCode.INTERNAL, INTERNAL)
+
+    return call

@@ -1,0 +1,95 @@
+"""The book of inference calls: who is in flight, how each one ended. Both doors open their calls here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+
+from tandem.deadline import Deadline
+from tandem.errors import Overloaded, TandemError
+from tandem.inference import Call
+from tandem.metrics import UNKNOWN_MODEL, ServerMetrics
+
+log = logging.getLogger("tandem.access")
+
+PENDING = "x-tandem-pending"  # on a transformer's readiness poll: it holds requests that will still need this predictor
+
+
+class Ledger:
+    """Admits calls up to a limit, and counts, times and logs each outcome once."""
+
+    def __init__(
+        self,
+        metrics: ServerMetrics,
+        models: Callable[[], Collection[str]],
+        *,
+        max_in_flight: int,
+        default_timeout: float | None,
+        access_log: bool,
+    ) -> None:
+        self._metrics = metrics
+        self._models = models
+        self._max_in_flight = max_in_flight
+        self._default_timeout = default_timeout
+        self._access_log = access_log
+        self._last_sign = time.monotonic()  # of work, here or announced by a transformer
+        self.in_flight = 0
+        metrics.in_flight.set_function(lambda: self.in_flight)
+
+    @contextmanager
+    def open(
+        self, protocol: str, model: str, headers: Mapping[str, str], timeout: float | None = None
+    ) -> Iterator[Call]:
+        """One call, from its admission to its outcome. Raises Overloaded at once when too many are in flight."""
+        start = time.perf_counter()
+        deadline = Deadline.after(self._default_timeout if timeout is None else timeout)
+        call = Call(protocol, model if model in self._models() else UNKNOWN_MODEL, deadline, headers)
+        code = "OK"
+        self._last_sign = time.monotonic()
+        self.in_flight += 1
+        try:
+            if self.in_flight > self._max_in_flight:
+                self._metrics.rejected.labels("in_flight").inc()
+                raise Overloaded(f"{self._max_in_flight} requests are in flight, the limit; try again later")
+            yield call
+        except BaseException as error:
+            code = outcome(error, deadline)
+            raise
+        finally:
+            self.in_flight -= 1
+            self._last_sign = time.monotonic()
+            self._close(call, code, time.perf_counter() - start)
+
+    def announce(self) -> None:
+        """A peer says that calls will still come."""
+        self._last_sign = time.monotonic()
+
+    async def idle(self, quiet: float, grace: float) -> None:
+        """Wait until nothing is in flight and no sign of work has come for `quiet` seconds; `grace` seconds at most."""
+        end = time.monotonic() + grace
+        while (now := time.monotonic()) < end:
+            wait = self._last_sign + quiet - now
+            if self.in_flight == 0 and wait <= 0:
+                return
+            await asyncio.sleep(min(wait if self.in_flight == 0 else quiet, end - now))
+
+    def _close(self, call: Call, code: str, seconds: float) -> None:
+        self._metrics.requests.labels(call.model, call.protocol, code).inc()
+        self._metrics.request_seconds.labels(call.model, call.protocol).observe(seconds)
+        if self._access_log and log.isEnabledFor(logging.INFO):
+            phases = {name: round(value * 1e3, 3) for name, value in call.timings.items()}
+            trace = {"traceparent": call.headers["traceparent"]} if "traceparent" in call.headers else {}
+            entry = {"id": call.id, "model": call.model, "protocol": call.protocol, "code": code}
+            log.info("infer", extra=entry | {"ms": round(seconds * 1e3, 3), "phases": phases} | trace)
+
+
+def outcome(error: BaseException, deadline: Deadline) -> str:
+    """The gRPC status name of a failed call; a cancellation by the deadline is told from one by the caller."""
+    if isinstance(error, TandemError):
+        return error.status.name
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        return "DEADLINE_EXCEEDED" if deadline.expired else "CANCELLED"
+    return "INTERNAL"

@@ -1,0 +1,155 @@
+"""The HTTP door: the protocol's REST form onto an Endpoint. bytes -> codec -> endpoint -> codec -> bytes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import hdrs, web
+
+from tandem.codec import json as codec
+from tandem.doors.endpoint import Endpoint
+from tandem.doors.interceptors import INTERNAL
+from tandem.doors.ledger import Ledger
+from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, TandemError, UnsupportedMediaType
+from tandem.lifecycle import Readiness
+from tandem.metrics import ServerMetrics
+
+log = logging.getLogger("tandem.http")
+
+JSON_SIZE = "Inference-Header-Content-Length"
+_CODINGS = ("", "identity", "gzip", "deflate")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class RestDoor:
+    """The routes. Errors are raised as TandemError; `_translate` turns them into answers."""
+
+    def __init__(
+        self, endpoint: Endpoint, readiness: Readiness, ledger: Ledger, metrics: ServerMetrics, max_body: int
+    ) -> None:
+        self._endpoint = endpoint
+        self._readiness = readiness
+        self._ledger = ledger
+        self._metrics = metrics
+        self._max_body = max_body
+
+    def application(self) -> web.Application:
+        """The aiohttp application with every route."""
+        app = web.Application(middlewares=[self._translate], client_max_size=self._max_body)
+        for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            app.router.add_post(f"{model}/infer", self._infer)
+            app.router.add_get(model, self._model)
+            app.router.add_get(f"{model}/ready", self._model_ready)
+        for path in ("/v2", "/v2/"):
+            app.router.add_get(path, self._server)
+        app.router.add_get("/v2/models", self._models)
+        app.router.add_get("/v2/health/live", self._live)
+        app.router.add_get("/v2/health/ready", self._ready)
+        app.router.add_get("/metrics", self._exposition)
+        return app
+
+    async def _infer(self, http: web.Request) -> web.Response:
+        model, version = http.match_info["model"], http.match_info.get("version", "")
+        with self._ledger.open("http", model, http.headers) as call:
+            body = await self._body(http)
+            with call.timings.phase("decode"):
+                request = codec.decode_request(body, model, version, _json_size(http))
+            call.identify(request)
+            response = await self._endpoint.infer(request, call)
+            with call.timings.phase("encode"):
+                answer, json_size = codec.encode_response(response, request)
+            headers = {"Server-Timing": call.timings.header()}
+            if json_size is None:
+                return web.Response(body=answer, headers=headers, content_type="application/json")
+            headers[JSON_SIZE] = str(json_size)
+            return web.Response(body=answer, headers=headers, content_type="application/octet-stream")
+
+    async def _server(self, http: web.Request) -> web.Response:
+        info = self._endpoint.info
+        return _json({"name": info.name, "version": info.version, "extensions": list(info.extensions)})
+
+    async def _models(self, http: web.Request) -> web.Response:
+        return _json({"models": list(self._endpoint.models())})
+
+    async def _model(self, http: web.Request) -> web.Response:
+        metadata = await self._endpoint.metadata(http.match_info["model"], http.match_info.get("version", ""))
+        return web.Response(body=codec.encode_metadata(metadata), content_type="application/json")
+
+    async def _model_ready(self, http: web.Request) -> web.Response:
+        name = http.match_info["model"]
+        ready = self._endpoint.model_ready(name, http.match_info.get("version", "")) and self._readiness.ready
+        return _json({"name": name, "ready": ready}, 200 if ready else 503)
+
+    async def _live(self, http: web.Request) -> web.Response:
+        return _json({"live": True})
+
+    async def _ready(self, http: web.Request) -> web.Response:
+        if (reason := self._readiness.reason) is None:
+            return _json({"ready": True})
+        return _json({"ready": False, "error": f"not ready: {reason}"}, 503)
+
+    async def _exposition(self, http: web.Request) -> web.Response:
+        headers = {hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=self._metrics.exposition(), headers=headers)
+
+    async def _body(self, http: web.Request) -> bytes:
+        coding = http.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
+        if coding not in _CODINGS:
+            raise UnsupportedMediaType("unknown Content-Encoding; expected gzip, deflate or none")
+        if (http.content_length or 0) > self._max_body:
+            raise self._too_large()
+        try:
+            return await http.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise self._too_large() from None
+        except web.RequestPayloadError as error:
+            raise InvalidInput("the body cannot be read: it breaks off, or is not what Content-Encoding says") from error
+
+    def _too_large(self) -> PayloadTooLarge:
+        return PayloadTooLarge(f"the body is larger than {self._max_body} bytes (--max_message_bytes)")
+
+    @web.middleware
+    async def _translate(self, http: web.Request, handler: _Handler) -> web.StreamResponse:
+        try:
+            response = await handler(http)
+        except TandemError as error:
+            response = _error(error)
+        except web.HTTPException as error:
+            response = _json({"error": _reason(http, error)}, error.status)
+            if allow := error.headers.get(hdrs.ALLOW):
+                response.headers[hdrs.ALLOW] = allow
+        except Exception:
+            log.exception("an HTTP request failed")
+            response = _json({"error": INTERNAL}, 500)
+        if self._readiness.stopping or not http.content.is_eof() and response.status >= 400:
+            response.force_close()
+        return response
+
+
+def _error(error: TandemError) -> web.Response:
+    response = _json({"error": error.message}, error.http_status)
+    if error.retry_after is not None:
+        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+    return response
+
+
+def _reason(http: web.Request, error: web.HTTPException) -> str:
+    if isinstance(error, web.HTTPNotFound):
+        return NotFound("no such route; see GET /v2 and the documentation").message
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return f"{error.method} is not allowed here, expected {', '.join(sorted(error.allowed_methods))}"
+    return error.reason
+
+
+def _json(document: object, status: int = 200) -> web.Response:
+    return web.Response(body=codec.encode(document), status=status, content_type="application/json")
+
+
+def _json_size(http: web.Request) -> int | None:
+    text = http.headers.get(JSON_SIZE)
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise InvalidInput(f"{JSON_SIZE} is not a whole number of bytes")
+    return int(text)

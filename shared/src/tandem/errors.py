@@ -1,0 +1,130 @@
+"""The exception tree. Each class carries its gRPC status; HTTP_STATUS gives the HTTP status of each."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from grpc import StatusCode
+
+HTTP_STATUS = {
+    StatusCode.OK: 200,
+    StatusCode.INVALID_ARGUMENT: 400,
+    StatusCode.OUT_OF_RANGE: 400,
+    StatusCode.FAILED_PRECONDITION: 400,
+    StatusCode.UNAUTHENTICATED: 401,
+    StatusCode.PERMISSION_DENIED: 403,
+    StatusCode.NOT_FOUND: 404,
+    StatusCode.ABORTED: 409,
+    StatusCode.ALREADY_EXISTS: 409,
+    StatusCode.RESOURCE_EXHAUSTED: 429,
+    StatusCode.CANCELLED: 499,
+    StatusCode.UNKNOWN: 500,
+    StatusCode.INTERNAL: 500,
+    StatusCode.DATA_LOSS: 500,
+    StatusCode.UNIMPLEMENTED: 501,
+    StatusCode.UNAVAILABLE: 503,
+    StatusCode.DEADLINE_EXCEEDED: 504,
+}
+
+
+class TandemError(Exception):
+    """A refusal or failure whose text may be shown to the caller."""
+
+    status: ClassVar[StatusCode] = StatusCode.INTERNAL
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after  # whole seconds, as in the HTTP header of that name
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status that tells the same."""
+        return HTTP_STATUS[self.status]
+
+
+class InvalidInput(TandemError):
+    """The request is wrong and would be wrong again: 400, INVALID_ARGUMENT."""
+
+    status = StatusCode.INVALID_ARGUMENT
+
+
+class UnsupportedMediaType(InvalidInput):
+    """The body's coding is not one that is read here: 415, INVALID_ARGUMENT."""
+
+    @property
+    def http_status(self) -> int:
+        """415, which gRPC has no twin for."""
+        return 415
+
+
+class NotFound(TandemError):
+    """No such model or version: 404, NOT_FOUND."""
+
+    status = StatusCode.NOT_FOUND
+
+
+class Overloaded(TandemError):
+    """A queue is full; come back later: 429, RESOURCE_EXHAUSTED."""
+
+    status = StatusCode.RESOURCE_EXHAUSTED
+
+    def __init__(self, message: str, *, retry_after: int | None = 1) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
+class PayloadTooLarge(TandemError):
+    """A message over the size limit: 413, RESOURCE_EXHAUSTED."""
+
+    status = StatusCode.RESOURCE_EXHAUSTED
+
+    @property
+    def http_status(self) -> int:
+        """413, which gRPC has no twin for."""
+        return 413
+
+
+class Unavailable(TandemError):
+    """Not ready, or the predictor does not answer: 503, UNAVAILABLE."""
+
+    status = StatusCode.UNAVAILABLE
+
+
+class DeadlineExceeded(TandemError):
+    """The time that the caller gave is over: 504, DEADLINE_EXCEEDED."""
+
+    status = StatusCode.DEADLINE_EXCEEDED
+
+
+class Cancelled(TandemError):
+    """The caller left: 499, CANCELLED."""
+
+    status = StatusCode.CANCELLED
+
+
+class Unimplemented(TandemError):
+    """Not offered by this server: 501, UNIMPLEMENTED."""
+
+    status = StatusCode.UNIMPLEMENTED
+
+
+class Internal(TandemError):
+    """A fault of the server or of user code: 500, INTERNAL."""
+
+
+_CLASSES: dict[StatusCode, type[TandemError]] = {
+    cls.status: cls
+    for cls in (InvalidInput, NotFound, Overloaded, Unavailable, DeadlineExceeded, Cancelled, Unimplemented)
+}
+_CLASSES |= dict.fromkeys((StatusCode.OUT_OF_RANGE, StatusCode.FAILED_PRECONDITION), InvalidInput)
+
+
+def from_status(status: StatusCode, message: str) -> TandemError:
+    """The error that stands for a peer's `status`; what has no class of its own becomes Internal.
+
+    gRPC says RESOURCE_EXHAUSTED both for a full queue and for a message over the size limit. Its core words the second
+    "... message larger than max ...", which is the only thing that tells them apart.
+    """
+    if status is StatusCode.RESOURCE_EXHAUSTED and "larger than max" in message:
+        return PayloadTooLarge(message)
+    return _CLASSES.get(status, Internal)(message)

@@ -1,0 +1,145 @@
+"""When a service is ready, and how it is run until it is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import Protocol
+
+import uvloop
+
+log = logging.getLogger("tandem.lifecycle")
+
+
+class Fatal(Exception):
+    """What keeps a service from starting and only its user can mend; the text says what and how."""
+
+
+class Service(Protocol):
+    """The predictor or the transformer."""
+
+    async def start(self) -> None:
+        """Open the doors and become ready; raises Fatal."""
+        ...
+
+    async def shutdown(self) -> None:
+        """Drain and close, in the service's own order."""
+        ...
+
+
+class Part:
+    """One condition of readiness. It has exactly one owner, the only one to call `set`."""
+
+    def __init__(self, readiness: Readiness, name: str, reason: str | None) -> None:
+        self._readiness = readiness
+        self.name = name
+        self.reason = reason  # why not; None when the condition holds
+
+    def set(self, reason: str | None) -> None:
+        """Say why the condition does not hold, or None that it does."""
+        if reason != self.reason:
+            self.reason = reason
+            self._readiness.changed()
+
+
+class Readiness:
+    """Ready when every part is. Probes, gRPC health and the gauge all ask here."""
+
+    def __init__(self) -> None:
+        self._parts: list[Part] = []
+        self._waiters: set[asyncio.Future[None]] = set()
+        self.stopping = False  # set once, by `stop`
+
+    def part(self, name: str, reason: str | None) -> Part:
+        """A new condition, handed to its owner."""
+        self._parts.append(Part(self, name, reason))
+        return self._parts[-1]
+
+    @property
+    def reason(self) -> str | None:
+        """The first thing that stands in the way; None when ready."""
+        if self.stopping:
+            return "the server is shutting down"
+        return next((part.reason for part in self._parts if part.reason), None)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every part is ready."""
+        return self.reason is None
+
+    def stop(self) -> None:
+        """Not ready from now on."""
+        self.stopping = True
+        self.changed()
+
+    def changed(self) -> None:
+        """Wake everyone who waits for a change."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def change(self) -> None:
+        """Wait until something has changed."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+    async def until_ready(self) -> None:
+        """Wait until every part is ready."""
+        while not self.ready:
+            await self.change()
+
+
+class StopSignal:
+    """SIGTERM or SIGINT: the first asks for a clean stop, the second ends the process at once."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def install(self) -> None:
+        """Take over both signals. Explicitly: a process started in the background may inherit SIGINT ignored."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._received, number)
+
+    async def wait(self) -> None:
+        """Wait for the first signal."""
+        await self._event.wait()
+
+    def _received(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if self._event.is_set():
+            log.warning("%s again: exiting now", name)
+            os._exit(1)
+        log.info("%s: draining; send it again to exit at once", name)
+        self._event.set()
+
+
+def run(make: Callable[[], Service]) -> str | None:
+    """Run a service until a signal. Returns None after a clean stop, else the reason why it could not start.
+
+    `make` is called on the event loop, which gRPC's objects belong to from their construction on.
+    """
+    reason = None
+    try:
+        uvloop.run(_serve(make))
+    except* Fatal as failed:
+        reason = str(failed.exceptions[0])
+    return reason
+
+
+async def _serve(make: Callable[[], Service]) -> None:
+    stop = StopSignal()
+    stop.install()
+    service = make()
+    async with asyncio.TaskGroup() as group:
+        starting = group.create_task(service.start())
+        await stop.wait()
+        await service.shutdown()
+        starting.cancel()

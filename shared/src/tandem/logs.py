@@ -1,0 +1,53 @@
+"""Logs on standard error: one JSON object a line for machines, or plain lines for people."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Literal
+
+import orjson
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def fields(record: logging.LogRecord) -> dict[str, object]:
+    """What the caller added to a record with `extra`."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time (UTC, RFC 3339), level, logger, message, the extra fields, the traceback if there is one."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        entry: dict[str, object] = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(entry | fields(record), default=str).decode()
+
+
+class ConsoleFormatter(logging.Formatter):
+    """A record as a line that is pleasant to read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Clock, level, message, the extra fields as key=value, the traceback if there is one."""
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        line = f"{clock}.{int(record.msecs):03d} {record.levelname:<7} {record.getMessage()}"
+        line += "".join(f" {key}={value}" for key, value in fields(record).items())
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def setup(level: str, form: Literal["auto", "json", "console"]) -> None:
+    """Send every record to standard error; `auto` is for people on a terminal and JSON elsewhere."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ConsoleFormatter() if console else JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,57 @@
+"""Where one request's time went, phase by phase, in the W3C Server-Timing form."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PHASES = ("decode", "preprocess", "hop", "queue", "batch", "inference", "postprocess", "encode")
+
+
+class Timings:
+    """Seconds by phase, in the order in which the phases were first seen. Owned by one call."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Add `seconds` to `phase`."""
+        self._seconds[phase] = self._seconds.get(phase, 0.0) + seconds
+
+    def get(self, phase: str) -> float:
+        """The seconds spent in `phase` so far."""
+        return self._seconds.get(phase, 0.0)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time that the body takes, whether it returns or raises."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - start)
+
+    def items(self) -> Iterator[tuple[str, float]]:
+        """Each phase and its seconds."""
+        yield from self._seconds.items()
+
+    def header(self) -> str:
+        """The phases as `queue;dur=0.12, inference;dur=9.8`, in milliseconds."""
+        return ", ".join([f"{name};dur={seconds * 1e3:.3f}" for name, seconds in self._seconds.items()])
+
+
+def parse(header: str) -> dict[str, float]:
+    """Seconds by phase from a Server-Timing header; entries without a `dur` are left out."""
+    phases: dict[str, float] = {}
+    for entry in header.split(","):
+        name, _, rest = entry.partition(";")
+        key, _, value = rest.strip().partition("=")
+        if key == "dur":
+            try:
+                phases[name.strip()] = float(value) / 1e3
+            except ValueError:
+                continue
+    return phases
