@@ -39,7 +39,7 @@ def compiler() -> Path:
 def generate(into: Path) -> None:
     """Write every stub below `into`, at its import path."""
     protos = sorted((ROOT / "protos").rglob("*.proto"))
-    command = [compiler(), "-m", "grpc_tools.protoc", f"-I{ROOT / 'protos'}"]
+    command: list[str | Path] = [compiler(), "-m", "grpc_tools.protoc", f"-I{ROOT / 'protos'}"]
     command += [f"--{plugin}_out={into}" for plugin in ("python", "mypy", "grpc_python", "mypy_grpc")]
     path = f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ['PATH']}"  # protoc looks for its mypy plugins there
     subprocess.run([*command, *protos], check=True, env={**os.environ, "PATH": path})

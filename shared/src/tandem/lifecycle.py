@@ -6,10 +6,13 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import uvloop
+
+from tandem import logs, settings
 
 log = logging.getLogger("tandem.lifecycle")
 
@@ -28,6 +31,22 @@ class Service(Protocol):
     async def shutdown(self) -> None:
         """Drain and close, in the service's own order."""
         ...
+
+
+class ServiceSettings(Protocol):
+    """The settings that `main` looks at."""
+
+    @property
+    def log_level(self) -> str: ...  # noqa: D102 - see the flags' own help
+    @property
+    def log_format(self) -> str: ...  # noqa: D102 - the same
+    @property
+    def print_config(self) -> bool: ...  # noqa: D102 - the same
+    @property
+    def version(self) -> bool: ...  # noqa: D102 - the same
+
+
+S = TypeVar("S", bound=ServiceSettings)
 
 
 class Part:
@@ -121,7 +140,24 @@ class StopSignal:
         self._event.set()
 
 
-def run(make: Callable[[], Service]) -> str | None:
+def main(cls: type[S], program: str, summary: str, version: str, make: Callable[[S], Service]) -> int:
+    """The command of a service: read the settings, serve until a signal.
+
+    Returns 0 after a clean stop; ends the process with status 2 after one line for what only the user can mend.
+    """
+    read, parsed = settings.load(cls, program, summary, sys.argv[1:], os.environ)
+    if read.version or read.print_config:
+        sys.stdout.write(f"{version if read.version else settings.describe(read, parsed)}\n")
+        return 0
+    logs.setup(read.log_level, read.log_format)
+    for warning in parsed.warnings:
+        log.warning(warning)
+    if reason := _run(lambda: make(read)):
+        settings.die(f"{program}: {reason}")
+    return 0
+
+
+def _run(make: Callable[[], Service]) -> str | None:
     """Run a service until a signal. Returns None after a clean stop, else the reason why it could not start.
 
     `make` is called on the event loop, which gRPC's objects belong to from their construction on.

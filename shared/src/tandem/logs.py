@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Literal
 
 import orjson
 
@@ -45,8 +44,8 @@ class ConsoleFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def setup(level: str, form: Literal["auto", "json", "console"]) -> None:
-    """Send every record to standard error; `auto` is for people on a terminal and JSON elsewhere."""
+def setup(level: str, form: str) -> None:
+    """Send every record to standard error as json or console lines; auto: console on a terminal, JSON elsewhere."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ConsoleFormatter() if console else JsonFormatter())

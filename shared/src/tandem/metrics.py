@@ -25,7 +25,7 @@ class ServerMetrics:
     """What both services count. The registry is injected, so that two services can live in one process."""
 
     def __init__(self, registry: CollectorRegistry, service: str, version: str) -> None:
-        disable_created_metrics()  # `_created` series double the scrape and tell nothing here
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # `_created` series double the scrape for nothing
         self.registry = registry
         self.requests = Counter(
             "tandem_requests_total",
@@ -59,9 +59,7 @@ class ServerMetrics:
         """Let `tandem_ready` ask `ready` at each scrape."""
         self.ready.set_function(lambda: float(ready()))
 
-    def _histogram(
-        self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS
-    ) -> Histogram:
+    def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
 
@@ -81,7 +79,9 @@ class PredictorMetrics(ServerMetrics):
 
     def __init__(self, registry: CollectorRegistry, version: str) -> None:
         super().__init__(registry, "predictor", version)
-        self.queue_seconds = self._histogram("tandem_queue_seconds", "Time a request waited for its batch.", "model_name")
+        self.queue_seconds = self._histogram(
+            "tandem_queue_seconds", "Time a request waited for its batch.", "model_name"
+        )
         self.queue_rows = Gauge("tandem_queue_rows", "Rows waiting for a batch.", ["model_name"], registry=registry)
         self.batch_rows = self._histogram("tandem_batch_rows", "Rows in a batch that ran.", "model_name", buckets=ROWS)
         self.inference_seconds = self._histogram(

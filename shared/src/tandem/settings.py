@@ -139,7 +139,7 @@ def describe(settings: object, parsed: Parsed) -> str:
 
 def die(*lines: str) -> NoReturn:
     """End the process with status 2 after plain lines on standard error: for what only the user can mend."""
-    print(*lines, sep="\n", file=sys.stderr)
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
     sys.exit(2)
 
 

@@ -102,9 +102,7 @@ def decode_values(name: str, datatype: str, shape: Sequence[int], values: Iterab
     dtype, count = dtype_of(name, datatype), count_of(name, shape)
     elements = list(values)
     if len(elements) != count:
-        raise InvalidInput(
-            f"tensor '{name}': {len(elements)} elements, expected {count} for shape {list(shape)}"
-        )
+        raise InvalidInput(f"tensor '{name}': {len(elements)} elements, expected {count} for shape {list(shape)}")
     if dtype.hasobject:
         return objects(elements).reshape(shape)
     wide = np.array(elements, _wide(dtype))
@@ -117,11 +115,11 @@ def narrow(name: str, datatype: str, wide: Array) -> Array:
     if wide.dtype == dtype:
         return wide
     if dtype.kind in "iu" and wide.size:
-        limits, low, high = np.iinfo(dtype), wide.min(), wide.max()
-        if low < limits.min or high > limits.max:
-            raise InvalidInput(
-                f"tensor '{name}': {low if low < limits.min else high} is out of range for {datatype}"
-            )
+        bits = dtype.itemsize * 8
+        least, most = (0, 2**bits - 1) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        low, high = int(wide.min()), int(wide.max())
+        if low < least or high > most:
+            raise InvalidInput(f"tensor '{name}': {low if low < least else high} is out of range for {datatype}")
     with np.errstate(over="ignore"):
         return wide.astype(dtype)
 

@@ -7,17 +7,11 @@ import logging
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
-
 from tandem import cpus
-from tandem.doors import grpc_server
-from tandem.doors.grpc_server import Listen
-from tandem.doors.http_server import HttpServer
-from tandem.doors.ledger import Ledger
-from tandem.doors.rest import RestDoor
-from tandem.doors.servicer import InferenceServicer
-from tandem.lifecycle import Readiness
+from tandem.doors.doors import Doors
 from tandem.metadata import ModelMetadata
 from tandem.metrics import PredictorMetrics
+
 from tandem_predictor import __version__
 from tandem_predictor.batcher import Batcher, Limits
 from tandem_predictor.models import Models
@@ -31,74 +25,57 @@ log = logging.getLogger("tandem.predictor")
 
 
 class Predictor:
-    """The running service. `http_port` and `grpc_port` are the real ones once it is started."""
+    """The running service."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings = settings
-        self.readiness = Readiness()
-        self._loaded = self.readiness.part("models", "the models are still loading")
+        self._settings = settings
         self._files = discover(folder, settings.model_name, allow_python=settings.allow_python_models)
         self._repository = Repository(self._files)
         self._metrics = PredictorMetrics(CollectorRegistry(), __version__)
-        self._metrics.watch_ready(lambda: self.readiness.ready)
         models = Models(self._repository, self._metrics)
-        self._ledger = Ledger(
-            self._metrics,
-            models.models,
-            max_in_flight=settings.max_in_flight,
-            default_timeout=settings.request_timeout_seconds or None,
-            access_log=settings.enable_latency_logging,
-        )
-        rest = RestDoor(models, self.readiness, self._ledger, self._metrics, settings.max_receive)
-        self._http = HttpServer(rest.application(), settings.grace)
-        self._grpc = grpc_server.make(
-            InferenceServicer(models, self.readiness, self._ledger),
-            self.readiness,
-            max_receive=settings.max_receive,
-            max_send=settings.max_send,
-        )
-        self.http_port = self.grpc_port = 0
+        self.doors = Doors(models, self._metrics, settings, default_timeout=settings.request_timeout_seconds)
+        self._loaded = self.doors.readiness.part("models", "the models are still loading")
 
     async def start(self) -> None:
         """Open both doors, then load and warm the models; ready when it returns. Raises PortTaken or LoadError."""
-        settings = self.settings
-        self.grpc_port = grpc_server.bind(self._grpc, Listen(settings.host, settings.grpc_port, settings.grpc_socket))
-        self.http_port = await self._http.start(Listen(settings.host, settings.http_port))
-        await self._grpc.start()
+        await self.doors.open(self._settings.grpc_socket)
         for file in self._files:
             runtimes = await asyncio.get_running_loop().run_in_executor(None, self._load, file)
             self._repository.add(self._model(file, runtimes))
         self._loaded.set(None)
-        log.info("ready", extra={"http_port": self.http_port, "grpc_port": self.grpc_port, "models": self._repository.names})
+        ports = {"http_port": self.doors.http_port, "grpc_port": self.doors.grpc_port}
+        log.info("ready", extra=ports | {"models": self._repository.names})
 
     async def shutdown(self) -> None:
         """Not ready, but serving, until the transformer has no more calls; then close the doors, the models last."""
-        self.readiness.stop()
-        await self._ledger.idle(self.settings.drain_idle, self.settings.grace)
-        await asyncio.gather(self._grpc.stop(self.settings.grace), self._http.stop())
+        self.doors.readiness.stop()
+        await self.doors.ledger.idle(self._settings.drain_idle, self._settings.grace)
+        await self.doors.close()
         self._repository.close()
         log.info("stopped")
 
     def _load(self, file: ModelFile) -> list[Runtime]:
         """The runtimes of a model, warmed up; blocking. Raises LoadError."""
         available = cpus.available()
-        instances = self.settings.instances or (1 if file.file.suffix == ".py" else min(2, available))
-        threads = self.settings.threads or max(1, available // instances)
-        runtimes = open_runtimes(file.file, instances=instances, threads=threads, device=self.settings.device)
+        instances = self._settings.instances or (1 if file.file.suffix == ".py" else min(2, available))
+        threads = self._settings.threads or max(1, available // instances)
+        runtimes = open_runtimes(file.file, instances=instances, threads=threads, device=self._settings.device)
         sizes = {1, self._max_rows(runtimes[0])} if batchable(runtimes[0]) else {1}
         for rows in sorted(sizes):
             try:
                 runtimes[0].warm_up(rows)
             except Exception as error:  # zeros in a guessed shape may not suit the model: that is no fault
                 log.info("warm-up skipped", extra={"model": file.name, "rows": rows, "reason": repr(error)[:200]})
-        log.info("loaded", extra={"model": file.name, "version": file.version, "instances": instances, "threads": threads})
+        log.info(
+            "loaded", extra={"model": file.name, "version": file.version, "instances": instances, "threads": threads}
+        )
         return runtimes
 
     def _model(self, file: ModelFile, runtimes: list[Runtime]) -> LoadedModel:
         first, max_rows = runtimes[0], self._max_rows(runtimes[0])
         name = f"{file.name}/{file.version}"
         workers = [Worker(runtime, f"{name}#{index}", max_rows) for index, runtime in enumerate(runtimes)]
-        limits = Limits(max_rows, self.settings.max_queue_size, self.settings.max_queue_delay_us / 1e6)
+        limits = Limits(max_rows, self._settings.max_queue_size, self._settings.max_queue_delay_us / 1e6)
         metrics = self._metrics.for_model(file.name)
         batcher = Batcher(workers, batchable=batchable(first), limits=limits, metrics=metrics)
         versions = tuple(other.version for other in self._files if other.name == file.name)
@@ -107,4 +84,4 @@ class Predictor:
 
     def _max_rows(self, runtime: Runtime) -> int:
         own = runtime.max_batch_size
-        return self.settings.max_batch_size if own is None else max(1, min(own, self.settings.max_batch_size))
+        return self._settings.max_batch_size if own is None else max(1, min(own, self._settings.max_batch_size))

@@ -19,6 +19,7 @@ from tandem.deadline import Deadline
 from tandem.errors import DeadlineExceeded, InvalidInput, Overloaded
 from tandem.inference import Arrays
 from tandem.metrics import ModelMetrics
+
 from tandem_predictor.stacking import join, rows_of, signature, slices
 from tandem_predictor.worker import Ran, Worker
 
@@ -105,7 +106,9 @@ class Batcher:
     def _admit(self, rows: int) -> None:
         limit = self._limits.max_queue_rows
         if rows > limit:
-            raise InvalidInput(f"the request has {rows} rows, more than the queue ever holds: {limit} (--max_queue_size)")
+            raise InvalidInput(
+                f"the request has {rows} rows, more than the queue ever holds: {limit} (--max_queue_size)"
+            )
         if self._queued_rows + rows > limit:
             self._metrics.queue_full.inc()
             raise Overloaded(f"{self._queued_rows} rows are queued, the limit is {limit} (--max_queue_size)")

@@ -10,6 +10,7 @@ from tandem.errors import Unavailable
 from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata, select
 from tandem.metrics import PredictorMetrics
+
 from tandem_predictor import __version__
 from tandem_predictor.repository import Repository
 from tandem_predictor.validation import validate

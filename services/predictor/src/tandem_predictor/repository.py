@@ -1,8 +1,8 @@
 """The model repository: which models a folder holds, and the loaded ones.
 
-    D/model.onnx             one model, version 1
-    D/<version>/model.onnx   one model's versions
-    D/<model>/<version>/model.onnx   several models       (model.py in place of model.onnx throughout)
+D/model.onnx             one model, version 1
+D/<version>/model.onnx   one model's versions
+D/<model>/<version>/model.onnx   several models       (model.py in place of model.onnx throughout)
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tandem.errors import NotFound, Unavailable
 from tandem.metadata import ModelMetadata
+
 from tandem_predictor.batcher import Batcher
 from tandem_predictor.runtime import LoadError
 from tandem_predictor.runtimes import FILES

@@ -17,10 +17,25 @@ class LoadError(Fatal):
 class Runtime(Protocol):
     """A loaded model. `run` may be called from one thread at a time."""
 
-    platform: str
-    inputs: Sequence[TensorSpec]
-    outputs: Sequence[TensorSpec]
-    max_batch_size: int | None  # rows; 0 means never batched, None that the model has no limit of its own
+    @property
+    def platform(self) -> str:
+        """The engine, as ModelMetadata names it."""
+        ...
+
+    @property
+    def inputs(self) -> Sequence[TensorSpec]:
+        """What the model takes."""
+        ...
+
+    @property
+    def outputs(self) -> Sequence[TensorSpec]:
+        """What the model gives."""
+        ...
+
+    @property
+    def max_batch_size(self) -> int | None:
+        """Rows; 0 means never batched, None that the model has no limit of its own."""
+        ...
 
     def run(self, inputs: Arrays) -> Arrays:
         """The outputs for `inputs`, whose arrays are read-only. Any exception fails the requests of the batch."""

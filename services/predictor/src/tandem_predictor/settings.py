@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem.settings import boolean, choice, flag, integer, number, text
-
-PORT = integer(0, 65535)
-BYTES = integer(1, 2**31 - 1)
-SECONDS = number(0, 86_400)
+from tandem.doors.settings import PORT, SECONDS, DoorSettings
+from tandem.settings import boolean, choice, flag, integer, text
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that can be set from outside."""
+class Settings(DoorSettings):
+    """What the predictor adds to the flags of its doors."""
 
     model_name: str = flag("", text, "the model to serve; names the only one in --model_dir", "model")
     model_dir: str = flag(
@@ -30,34 +27,14 @@ class Settings:
     max_queue_delay_us: int = flag(
         0, integer(0, 60_000_000), "microseconds that a batch with room left waits for company", "batching"
     )
-    max_queue_size: int = flag(1024, integer(1, 10_000_000), "rows that may wait; more are refused with 429", "batching")
-    host: str = flag("", text, "address to listen on; empty: every interface", "ports")
-    http_port: int = flag(8080, PORT, "port of REST, health and /metrics", "ports")
+    max_queue_size: int = flag(
+        1024, integer(1, 10_000_000), "rows that may wait; more are refused with 429", "batching"
+    )
     grpc_port: int = flag(8082, PORT, "port of gRPC", "ports")
     grpc_socket: str = flag("", text, "Unix socket to serve gRPC on too, for --predictor_host=unix://PATH", "ports")
-    max_message_bytes: int = flag(64 * 2**20, BYTES, "largest request or response, on both doors", "limits")
-    grpc_max_receive_message_length: int = flag(0, integer(0, 2**31 - 1), "largest gRPC request; 0: as above", "limits")
-    grpc_max_send_message_length: int = flag(0, integer(0, 2**31 - 1), "largest gRPC response; 0: as above", "limits")
     max_in_flight: int = flag(4096, integer(1, 1_000_000), "requests worked on; more are refused with 429", "limits")
     request_timeout_seconds: float = flag(600.0, SECONDS, "deadline of a request that brings none; 0: none", "limits")
     drain_idle: float = flag(1.0, SECONDS, "seconds without a call after which a stopping predictor ends", "shutdown")
-    grace: float = flag(30.0, SECONDS, "seconds that a stopping predictor waits for its calls at most", "shutdown")
-    workers: int = flag(1, integer(1, 1024), "accepted for KServe; one process serves, see --instances", "service")
-    log_level: str = flag("info", choice("debug", "info", "warning", "error"), "least severe lines to log", "logs")
-    log_format: str = flag("auto", choice("auto", "json", "console"), "json, console, or auto: by the terminal", "logs")
-    enable_latency_logging: bool = flag(True, boolean, "log a line a request, with its phases", "logs")
-    print_config: bool = flag(False, boolean, "print every setting and its source, then end", "service")
-    version: bool = flag(False, boolean, "print the version, then end", "service")
-
-    @property
-    def max_receive(self) -> int:
-        """The largest message taken, in bytes."""
-        return self.grpc_max_receive_message_length or self.max_message_bytes
-
-    @property
-    def max_send(self) -> int:
-        """The largest message given, in bytes."""
-        return self.grpc_max_send_message_length or self.max_message_bytes
 
 
 MOUNTED = Path("/mnt/models")  # where KServe's storage initializer puts the model

@@ -1,6 +1,6 @@
 """The hot loop: requests -> rows of one batch buffer -> engine -> views of the outputs. Vectorised NumPy only.
 
-    request arrays (views of the wire's bytes) -> buffer[:rows] -> runtime.run -> outputs[start:end] a request
+request arrays (views of the wire's bytes) -> buffer[:rows] -> runtime.run -> outputs[start:end] a request
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
 from tandem.errors import Internal
 from tandem.inference import Arrays
 from tandem.tensors import Array

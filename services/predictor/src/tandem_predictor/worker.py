@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tandem.inference import Arrays
+
 from tandem_predictor.runtime import Runtime
 from tandem_predictor.stacking import Buffers, rows_of, split
 

@@ -1,4 +1,4 @@
-"""Keeps the pipeline in step with the predictor: is it ready, and has its model changed?"""
+"""Keeps the pipeline in step with the predictor: whether it is ready, and whether its model has changed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol
 from tandem.errors import TandemError
 from tandem.lifecycle import Part
 from tandem.metadata import ModelMetadata
+
 from tandem_transformer.transformer import Transformer
 
 log = logging.getLogger("tandem.link")
@@ -36,6 +37,7 @@ class Link:
         self,
         peer: Peer,
         name: str,
+        *,
         make: Callable[[], Transformer],
         fit: Callable[[Transformer, ModelMetadata], None],
         options: Mapping[str, str],
@@ -50,14 +52,19 @@ class Link:
         self._model: ModelMetadata | None = None
         self.up = False
 
-    async def watch(self, part: Part) -> None:
-        """Look at the predictor until cancelled; `part` says why requests would fail, if they would."""
+    async def watch(self, part: Part, *, follow: bool) -> None:
+        """Look at the predictor until cancelled; `part` says why requests would fail, if they would.
+
+        Without `follow`, it only has to be met once: afterwards its readiness is its own affair.
+        """
+        last = part.reason
         while True:
             reason = await self._look()
             self.up = reason is None
-            if reason != part.reason:
+            if reason != last:
                 log.info("predictor: %s", reason or "ready")
-            part.set(reason)
+                last = reason
+            part.set(reason if follow or self._model is None else None)
             await asyncio.sleep(INTERVAL)
 
     async def _look(self) -> str | None:

@@ -1,6 +1,6 @@
 """The transformer's Endpoint: preprocess -> predict -> postprocess, for the one model that it serves.
 
-    request -> match -> preprocess -> predictor.infer -> postprocess -> select -> response
+request -> match -> preprocess -> predictor.infer -> postprocess -> select -> response
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tandem.errors import NotFound, Unavailable
 from tandem.inference import Arrays, Call, InferRequest, InferResponse, RequestedOutput
 from tandem.metadata import ModelMetadata, match, select
 from tandem.metrics import TransformerMetrics
+
 from tandem_transformer import __version__
 from tandem_transformer.steps import Step
 from tandem_transformer.transformer import Transformer

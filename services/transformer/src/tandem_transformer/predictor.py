@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import grpc
-
 from tandem.codec import message as codec
 from tandem.deadline import Deadline
 from tandem.doors.ledger import PENDING

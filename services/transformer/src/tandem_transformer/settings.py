@@ -5,28 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tandem.doors.settings import PORT, SECONDS, DoorSettings
 from tandem.lifecycle import Fatal
-from tandem.settings import boolean, choice, flag, integer, number, text
+from tandem.settings import boolean, choice, flag, integer, text
 
-PORT = integer(0, 65535)
-BYTES = integer(1, 2**31 - 1)
-SECONDS = number(0, 86_400)
 GRPC = "grpc-v2"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that can be set from outside."""
+class Settings(DoorSettings):
+    """What the transformer adds to the flags of its doors."""
 
     model_name: str = flag("model", text, "the model served, here and by the predictor", "pipeline")
     transformer: str = flag(
         "image-classification", text, "a built-in name, module:Class or /path/file.py:Class", "pipeline"
     )
     transformer_options: str = flag("", text, "k=v,k=v for the transformer's setup", "pipeline")
-    max_threads: int = flag(0, integer(0, 1024), "threads for pre- and postprocessing; 0: the cgroup's CPUs", "pipeline")
+    max_threads: int = flag(
+        0, integer(0, 1024), "threads for pre- and postprocessing; 0: the cgroup's CPUs", "pipeline"
+    )
     predictor_host: str = flag("localhost:8082", text, "host:port of the predictor, or unix:///path", "predictor")
-    protocol: str = flag("", choice("grpc-v2", "v1", "v2"), "protocol of the predictor, if the next is not set", "predictor")
-    predictor_protocol: str = flag("", choice("grpc-v2", "v1", "v2"), "protocol of the predictor [grpc-v2]", "predictor")
+    protocol: str = flag(
+        "", choice("grpc-v2", "v1", "v2"), "protocol of the predictor, if the next is not set", "predictor"
+    )
+    predictor_protocol: str = flag(
+        "", choice("grpc-v2", "v1", "v2"), "protocol of the predictor [grpc-v2]", "predictor"
+    )
     predictor_request_timeout_seconds: float = flag(
         600.0, SECONDS, "deadline of a request that brings none; 0: none", "predictor"
     )
@@ -34,31 +38,8 @@ class Settings:
         0, integer(0, 100), "retries of a call that could not be sent at all", "predictor"
     )
     enable_predictor_health_check: bool = flag(True, boolean, "be ready only while the predictor is", "predictor")
-    host: str = flag("", text, "address to listen on; empty: every interface", "ports")
     http_port: int = flag(8000, PORT, "port of REST, health and /metrics", "ports")
-    grpc_port: int = flag(8081, PORT, "port of gRPC", "ports")
-    max_message_bytes: int = flag(64 * 2**20, BYTES, "largest request or response, both doors and the hop", "limits")
-    grpc_max_receive_message_length: int = flag(0, integer(0, 2**31 - 1), "largest gRPC request; 0: as above", "limits")
-    grpc_max_send_message_length: int = flag(0, integer(0, 2**31 - 1), "largest gRPC response; 0: as above", "limits")
-    max_in_flight: int = flag(1024, integer(1, 1_000_000), "requests worked on; more are refused with 429", "limits")
     drain_delay: float = flag(0.0, SECONDS, "seconds served on after readiness goes false", "shutdown")
-    grace: float = flag(30.0, SECONDS, "seconds that a stopping transformer waits for its calls at most", "shutdown")
-    workers: int = flag(1, integer(1, 1024), "accepted for KServe; one process serves in this release", "service")
-    log_level: str = flag("info", choice("debug", "info", "warning", "error"), "least severe lines to log", "logs")
-    log_format: str = flag("auto", choice("auto", "json", "console"), "json, console, or auto: by the terminal", "logs")
-    enable_latency_logging: bool = flag(True, boolean, "log a line a request, with its phases", "logs")
-    print_config: bool = flag(False, boolean, "print every setting and its source, then end", "service")
-    version: bool = flag(False, boolean, "print the version, then end", "service")
-
-    @property
-    def max_receive(self) -> int:
-        """The largest message taken from a client, in bytes."""
-        return self.grpc_max_receive_message_length or self.max_message_bytes
-
-    @property
-    def max_send(self) -> int:
-        """The largest message given to a client, in bytes."""
-        return self.grpc_max_send_message_length or self.max_message_bytes
 
     @property
     def hop_protocol(self) -> str:

@@ -13,6 +13,7 @@ from tandem.context import Context
 from tandem.errors import Internal, TandemError
 from tandem.inference import Arrays
 from tandem.metadata import as_arrays
+
 from tandem_transformer.transformer import Transformer
 
 log = logging.getLogger("tandem.user")

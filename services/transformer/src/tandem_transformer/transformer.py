@@ -11,7 +11,6 @@ from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
-
 from tandem.context import Context
 from tandem.lifecycle import Fatal
 from tandem.metadata import ModelMetadata, TensorSpec

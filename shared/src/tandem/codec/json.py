@@ -9,7 +9,7 @@ Source: Open Inference Protocol v2 (REST) and Triton's "Binary tensor data exten
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import orjson
@@ -18,7 +18,7 @@ import simdjson
 from tandem import tensors
 from tandem.codec.message import require_unique
 from tandem.errors import InvalidInput
-from tandem.inference import Arrays, InferRequest, InferResponse, Parameter, RequestedOutput
+from tandem.inference import InferRequest, InferResponse, Parameter, RequestedOutput
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.tensors import Array
 
@@ -28,7 +28,7 @@ _BUFFERS: dict[str, tuple[Literal["d", "i", "u"], str]] = {  # NumPy kind -> sim
     "i": ("i", "<i8"),
     "u": ("u", "<u8"),
 }
-_Object = Mapping[str, Any]  # a JSON object as simdjson shows it; every value that leaves it is checked
+_Object = Mapping[str, object]  # a JSON object as simdjson shows it; every value that leaves it is checked
 
 
 def decode_request(body: bytes, model_name: str, model_version: str, json_size: int | None = None) -> InferRequest:
@@ -44,7 +44,7 @@ def decode_request(body: bytes, model_name: str, model_version: str, json_size: 
     inputs = [_decode_tensor(item, blocks) for item in _objects(document, "inputs")]
     blocks.finish()
     if not inputs:
-        raise InvalidInput("the request has no inputs; expected {\"inputs\": [{\"name\", \"shape\", \"datatype\", \"data\"}]}")
+        raise InvalidInput('the request has no inputs; expected {"inputs": [{"name", "shape", "datatype", "data"}]}')
     requested = tuple(_decode_output(item) for item in _objects(document, "outputs"))
     require_unique("input", [name for name, _ in inputs])
     require_unique("output", [output.name for output in requested])
@@ -203,7 +203,7 @@ def _objects(document: _Object, key: str) -> list[_Object]:
         return []
     if not isinstance(value, simdjson.Array) or not all(isinstance(item, simdjson.Object) for item in value):
         raise InvalidInput(f"'{key}' is not an array of objects")
-    return list(value)
+    return [item for item in value if isinstance(item, simdjson.Object)]
 
 
 def _text(item: _Object, key: str, default: str | None = None) -> str:
@@ -217,8 +217,9 @@ def _text(item: _Object, key: str, default: str | None = None) -> str:
 
 def _shape(name: str, item: _Object) -> list[int]:
     value = item.get("shape")
-    shape = value.as_list() if isinstance(value, simdjson.Array) else None
-    if shape is None or not all(isinstance(dim, int) and not isinstance(dim, bool) and dim < 2**63 for dim in shape):
+    dims = value.as_list() if isinstance(value, simdjson.Array) else [None]
+    shape = [dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool) and dim < 2**63]
+    if len(shape) != len(dims):
         raise InvalidInput(f"input '{name}': shape is missing or not an array of integers")
     return shape
 
@@ -229,10 +230,12 @@ def _parameters(item: _Object) -> dict[str, Parameter]:
         return {}
     if not isinstance(value, simdjson.Object):
         raise InvalidInput("'parameters' is not an object")
+    parameters: dict[str, Parameter] = {}
     for key, parameter in value.items():
         if not isinstance(parameter, (bool, int, float, str)):
             raise InvalidInput(f"parameter '{key}' is not a string, number or boolean")
-    return value.as_dict()
+        parameters[key] = parameter
+    return parameters
 
 
 def _values(name: str, array: Array) -> object:

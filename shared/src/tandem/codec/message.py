@@ -1,7 +1,7 @@
 """The gRPC messages <-> InferRequest, InferResponse and ModelMetadata, in both directions.
 
-    ModelInferRequest -> decode_request -> InferRequest ... InferResponse -> encode_response -> ModelInferResponse
-    InferRequest -> encode_request -> ModelInferRequest ... ModelInferResponse -> decode_response -> InferResponse
+ModelInferRequest -> decode_request -> InferRequest ... InferResponse -> encode_response -> ModelInferResponse
+InferRequest -> encode_request -> ModelInferRequest ... ModelInferResponse -> decode_response -> InferResponse
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ def decode_request(message: pb.ModelInferRequest) -> InferRequest:
 
 def encode_request(request: InferRequest) -> pb.ModelInferRequest:
     """The message that asks for `request`, its tensors as raw bytes."""
-    message = pb.ModelInferRequest(
-        model_name=request.model_name, model_version=request.model_version, id=request.id
-    )
+    message = pb.ModelInferRequest(model_name=request.model_name, model_version=request.model_version, id=request.id)
     encode_parameters(request.parameters, message.parameters)
     for name, array in request.inputs.items():
         message.inputs.add(name=name, datatype=tensors.datatype_of(array.dtype), shape=array.shape)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tandem.lifecycle import Readiness
 
-_Status = health_pb2.HealthCheckResponse.ServingStatus
+_Response = health_pb2.HealthCheckResponse
+_Status: TypeAlias = Literal["SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # generic in the stubs only
 
 
@@ -21,26 +22,25 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._readiness = readiness
         self._services = services | {""}
 
-    async def Check(self, request: health_pb2.HealthCheckRequest, context: _Context) -> health_pb2.HealthCheckResponse:
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: _Context) -> _Response:
         """The status now; NOT_FOUND for a service that is not here."""
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
-        return health_pb2.HealthCheckResponse(status=self._status(request.service))
+        return _Response(status=self._status(request.service))
 
-    async def Watch(
-        self, request: health_pb2.HealthCheckRequest, context: _Context
-    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: _Context) -> AsyncIterator[_Response]:
         """The status now and after each change, until the server stops."""
-        shown: _Status.ValueType | None = None
+        shown = None
         while True:
             if (status := self._status(request.service)) != shown:
-                yield health_pb2.HealthCheckResponse(status=status)
-                shown = status
-            if self._readiness.stopping:
+                yield _Response(status=status)
+                shown = status  # look again: it may have changed while that was written
+            elif self._readiness.stopping:
                 return
-            await self._readiness.change()
+            else:
+                await self._readiness.change()
 
-    def _status(self, service: str) -> _Status.ValueType:
+    def _status(self, service: str) -> _Status:
         if service not in self._services:
-            return _Status.SERVICE_UNKNOWN
-        return _Status.SERVING if self._readiness.ready else _Status.NOT_SERVING
+            return "SERVICE_UNKNOWN"
+        return "SERVING" if self._readiness.ready else "NOT_SERVING"

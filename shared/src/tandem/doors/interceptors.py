@@ -17,7 +17,7 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs 
 _Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
-class TranslateErrors(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+class TranslateErrors(grpc.aio.ServerInterceptor):
     """Wraps each unary method once; streaming methods (health, reflection) raise no TandemError."""
 
     def __init__(self) -> None:
@@ -25,14 +25,14 @@ class TranslateErrors(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # 
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler:
+    ) -> Any:
         """The method's handler, wrapped at its first call."""
         if wrapped := self._wrapped.get(handler_call_details.method):
             return wrapped
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming or handler.response_streaming:
+        handler: _Handler | None = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
             return handler
         wrapped = grpc.unary_unary_rpc_method_handler(
             translated(handler.unary_unary), handler.request_deserializer, handler.response_serializer

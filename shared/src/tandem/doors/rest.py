@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 
 from tandem.codec import json as codec
 from tandem.doors.endpoint import Endpoint
@@ -36,7 +37,7 @@ class RestDoor:
 
     def application(self) -> web.Application:
         """The aiohttp application with every route."""
-        app = web.Application(middlewares=[self._translate], client_max_size=self._max_body)
+        app = web.Application(middlewares=[self._middleware()], client_max_size=self._max_body)
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             app.router.add_post(f"{model}/infer", self._infer)
             app.router.add_get(model, self._model)
@@ -104,12 +105,20 @@ class RestDoor:
         except web.HTTPRequestEntityTooLarge:
             raise self._too_large() from None
         except web.RequestPayloadError as error:
-            raise InvalidInput("the body cannot be read: it breaks off, or is not what Content-Encoding says") from error
+            raise InvalidInput(
+                "the body cannot be read: it breaks off, or is not what Content-Encoding says"
+            ) from error
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(f"the body is larger than {self._max_body} bytes (--max_message_bytes)")
 
-    @web.middleware
+    def _middleware(self) -> Middleware:
+        @web.middleware
+        async def translate(request: web.Request, handler: _Handler) -> web.StreamResponse:
+            return await self._translate(request, handler)
+
+        return translate
+
     async def _translate(self, http: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
             response = await handler(http)
@@ -122,7 +131,7 @@ class RestDoor:
         except Exception:
             log.exception("an HTTP request failed")
             response = _json({"error": INTERNAL}, 500)
-        if self._readiness.stopping or not http.content.is_eof() and response.status >= 400:
+        if self._readiness.stopping or (not http.content.is_eof() and response.status >= 400):
             response.force_close()
         return response
 

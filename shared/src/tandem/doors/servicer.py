@@ -16,9 +16,17 @@ from tandem.oip import inference_pb2_grpc as pb_grpc
 class ServicerContext(Protocol):
     """What is used of grpc.aio.ServicerContext."""
 
-    def invocation_metadata(self) -> object: ...
-    def time_remaining(self) -> float | None: ...
-    def set_trailing_metadata(self, trailing_metadata: tuple[tuple[str, str], ...]) -> None: ...
+    def invocation_metadata(self) -> object:
+        """The caller's metadata."""
+        ...
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the caller's deadline; None if it gave none."""
+        ...
+
+    def set_trailing_metadata(self, trailing_metadata: tuple[tuple[str, str], ...]) -> None:
+        """What goes back after the answer."""
+        ...
 
 
 class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
@@ -51,7 +59,9 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         info = self._endpoint.info
         return pb.ServerMetadataResponse(name=info.name, version=info.version, extensions=info.extensions)
 
-    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: ServicerContext) -> pb.ModelMetadataResponse:
+    async def ModelMetadata(
+        self, request: pb.ModelMetadataRequest, context: ServicerContext
+    ) -> pb.ModelMetadataResponse:
         """A model's tensors."""
         return codec.encode_metadata(await self._endpoint.metadata(request.name, request.version))
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-
 from tandem import tensors
 from tandem.errors import InvalidInput
 from tandem.inference import Arrays
 from tandem.metadata import TensorSpec
+
 from tandem_predictor.runtime import LoadError
 
 PLATFORM = "onnxruntime_onnx"  # Triton's name for it
@@ -92,7 +92,7 @@ def _zeros(spec: TensorSpec, rows: int) -> tensors.Array:
 
 def _decoded(name: str, array: tensors.Array) -> tensors.Array:
     try:
-        return tensors.objects([element.decode() for element in array.ravel()]).reshape(array.shape)
+        return tensors.objects([tensors.as_bytes(e).decode() for e in array.ravel()]).reshape(array.shape)
     except UnicodeDecodeError:
         raise InvalidInput(f"input '{name}': an element is not UTF-8 text, which this model takes") from None
 

@@ -11,6 +11,7 @@ from tandem.errors import Internal
 from tandem.inference import Arrays
 from tandem.metadata import TensorSpec, as_arrays
 from tandem.tensors import DTYPES, datatype_of
+
 from tandem_predictor.runtime import LoadError
 
 PLATFORM = "python"
@@ -70,5 +71,7 @@ def _specs(file: Path, model: Any, kind: str) -> Sequence[TensorSpec]:
         raise LoadError(f"{file}: Model.{kind} must be a sequence of tandem.TensorSpec, one a tensor")
     for spec in specs:
         if spec.datatype not in DTYPES:
-            raise LoadError(f"{file}: '{spec.name}' has the datatype {spec.datatype}, expected one of {', '.join(DTYPES)}")
+            raise LoadError(
+                f"{file}: '{spec.name}' has the datatype {spec.datatype}, expected one of {', '.join(DTYPES)}"
+            )
     return specs

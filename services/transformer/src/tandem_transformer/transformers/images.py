@@ -1,6 +1,6 @@
 """Image classification: photographs in, the five best labels out.
 
-    BYTES [N] -> pixels (decode, resize, crop) -> the model's own layout and datatype -> scores -> top five, labelled
+BYTES [N] -> pixels (decode, resize, crop) -> the model's own layout and datatype -> scores -> top five, labelled
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
 from tandem.context import Context
 from tandem.errors import Internal, InvalidInput
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.tensors import DTYPES, objects
+
 from tandem_transformer.transformer import Transformer
 from tandem_transformer.transformers import pixels
 
@@ -36,11 +36,11 @@ class Wanted:
 
 
 class ImageClassification(Transformer):
-    """Fits itself to the predictor's model. Options, all optional:
+    """Fits itself to the predictor's model.
 
-    top_k (5), labels (a file, one a line; ImageNet's for 1000 classes), mean and std for models that take floats
-    (one number or three joined by `:`; 127 and 128), size (224, where the model leaves it open), input (name of the
-    model's image tensor) and output (name of its scores), where it has several.
+    Options, none of them needed: top_k (5); labels (a file, one a line; ImageNet's for 1000 classes); mean and std for
+    models that take floats (one number, or three joined by `:`; 127 and 128); size (224, where the model leaves it
+    open); input (the model's image tensor) and output (its scores), where it has several.
     """
 
     inputs: Sequence[TensorSpec] = (TensorSpec("input-0", "BYTES", (-1,)),)
@@ -102,7 +102,9 @@ def wanted(spec: TensorSpec, options: Mapping[str, str]) -> Wanted:
     dims = tuple(spec.shape)
     if len(dims) != 4 or 3 not in (dims[1], dims[3]) or spec.datatype not in ("UINT8", "FP16", "FP32"):
         text = f"{spec.datatype} {list(dims)}"
-        raise ValueError(f"'{spec.name}' takes {text}, expected UINT8, FP16 or FP32 [N,height,width,3] or [N,3,height,width]")
+        raise ValueError(
+            f"'{spec.name}' takes {text}, expected UINT8, FP16 or FP32 [N,height,width,3] or [N,3,height,width]"
+        )
     channels_first = dims[3] != 3
     open_size = int(options.get("size", "224"))
     height, width = (open_size if dim == -1 else dim for dim in (dims[2:] if channels_first else dims[1:3]))

@@ -1,6 +1,6 @@
 """Image bytes -> RGB pixels of the model's size. cv2 and NumPy, no knowledge of tensors or models.
 
-    base64 text or image bytes -> decode (EXIF turned, grey and alpha made RGB) -> resize -> centre crop
+base64 text or image bytes -> decode (EXIF turned, grey and alpha made RGB) -> resize -> centre crop
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pybase64
 from numpy.typing import NDArray
-
 from tandem.errors import InvalidInput
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
@@ -39,7 +38,9 @@ def image_bytes(element: bytes) -> bytes:
         data = b""
     if not known(data):
         kind = "base64 text of something else" if data else "neither"
-        raise InvalidInput(f"an element is no image: expected a {', '.join(FORMATS)} file or its base64 text, got {kind}")
+        raise InvalidInput(
+            f"an element is no image: expected a {', '.join(FORMATS)} file or its base64 text, got {kind}"
+        )
     return data
 
 
@@ -94,8 +95,8 @@ def _opaque(pixels: NDArray[np.generic], buffer: NDArray[np.uint8]) -> Pixels:
     """Pixels as decoded, laid over white where they have an alpha channel."""
     if pixels.ndim != 3 or pixels.shape[2] != 4:  # it could have been transparent, and is not
         return np.asarray(cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB), np.uint8)
-    levels = np.float32(np.iinfo(pixels.dtype).max)  # 255, or 65,535 in a 16-bit PNG
+    levels = np.float32(65_535 if pixels.itemsize == 2 else 255)  # a PNG may have 16 bits a channel
     values = pixels.astype(np.float32) / levels
     alpha = values[..., 3:]
     blended = values[..., 2::-1] * alpha + (1 - alpha)
-    return np.rint(blended * 255).astype(np.uint8)
+    return np.asarray(np.rint(blended * 255), np.uint8)

@@ -1,0 +1,54 @@
+# Tandem. `make run` serves a photo from nothing; `make test` tests everything that pip alone can install.
+
+PYTHON ?= python3
+BIN := .venv/bin
+MODEL := .cache/models/efficientnet-lite0/1/model.onnx
+FLOATS := .cache/variants/efficientnet-lite0-floats/1/model.onnx
+PHOTO := examples/image-classification/photos/cat_chelsea.jpg
+MEMBERS := pyproject.toml constraints.txt shared/pyproject.toml services/predictor/pyproject.toml \
+	services/transformer/pyproject.toml cli/pyproject.toml tools/setup.sh
+
+.PHONY: help setup run test test-system check generate clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/installed ## make .venv with all of Tandem and the development tools
+
+.venv/installed: $(MEMBERS)
+	@PYTHON=$(PYTHON) tools/setup.sh
+
+$(MODEL): | .venv/installed
+	@$(BIN)/python tools/default_model.py
+
+$(FLOATS): | .venv/installed
+	@$(BIN)/python tools/default_model.py --format floats
+
+run: setup $(MODEL) ## start the pair, classify a photo, serve until Ctrl-C
+	@TANDEM_DEFAULT_MODEL_DIR=.cache/models $(BIN)/tandem up --try $(PHOTO) --host=127.0.0.1 \
+		--model_name=custom-model --protocol=grpc-v2 --http_port=8000 --grpc_port=8081 \
+		--predictor.http_port=8080 --predictor.grpc_port=8082
+
+test: setup $(MODEL) $(FLOATS) ## every test that needs no system package
+	@$(BIN)/python -m pytest -m "not system"
+
+test-system: setup $(MODEL) ## the tests that need system packages
+	@$(BIN)/python -m pytest -m system
+
+check: setup ## lint, types, import walls, protocol buffers, generated stubs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/python tools/generate.py --check
+	@$(BIN)/python tools/check_sizes.py
+
+generate: setup ## write the gRPC stubs from protos/
+	@$(BIN)/python tools/generate.py
+
+clean: ## remove everything that make made
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,110 @@
+"""`tandem up`: predictor and transformer as two processes, one log, one Ctrl-C.
+
+start both -> wait until ready -> perhaps try a photo -> serve -> stop the transformer, then the predictor
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tandem import settings
+from tandem_predictor.settings import Settings as PredictorSettings
+from tandem_transformer.settings import Settings as TransformerSettings
+
+from tandem_cli.child import Child
+from tandem_cli.flags import Shared, share
+from tandem_cli.predict import demonstrate
+
+BAD_USE = 2  # the exit status of a service that only its user can mend
+
+
+def run(known: argparse.Namespace, rest: list[str]) -> int:
+    """The command. 0 after a clean stop; 2 for what only the user can mend; 1 if a service died."""
+    shared = share(rest)
+    for warning in shared.warnings:
+        print(f"tandem: {warning}", file=sys.stderr)
+    return asyncio.run(_Pair(shared, known.try_photo).run())
+
+
+class _Pair:
+    def __init__(self, shared: Shared, photo: Path | None) -> None:
+        self._predictor_settings = _read(PredictorSettings, shared.predictor)
+        self._transformer_settings = _read(TransformerSettings, shared.transformer)
+        host = self._predictor_settings.host or "localhost"
+        hop = f"--predictor_host={host}:{self._predictor_settings.grpc_port}"
+        self._arguments = {
+            "predictor": ["--log_format=console", *shared.predictor],
+            "transformer": ["--log_format=console", hop, *shared.transformer],
+        }
+        self._photo = photo
+        self._stopping = asyncio.Event()
+        self._status = 0
+        self._children: list[Child] = []
+
+    async def run(self) -> int:
+        """Start, watch, stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled)
+        async with asyncio.TaskGroup() as group:
+            for name in ("predictor", "transformer"):
+                child = await Child.start(name, f"tandem_{name}", self._arguments[name])
+                self._children.insert(0, child)  # the transformer first: it is stopped first
+                group.create_task(self._relay(child))
+            welcome = group.create_task(self._welcome())
+            await self._stopping.wait()
+            welcome.cancel()
+            for child in self._children:
+                await child.stop()
+        return self._status
+
+    async def _relay(self, child: Child) -> None:
+        status = await child.relay()
+        if not self._stopping.is_set():
+            print(f"tandem: the {child.name} ended with status {status}; stopping the pair", file=sys.stderr)
+            self._status = BAD_USE if status == BAD_USE else 1
+            self._stopping.set()
+        elif status and not self._status:
+            self._status = 1
+
+    async def _welcome(self) -> None:
+        """Wait until the pair is ready, then show what it does."""
+        url = f"http://{self._transformer_settings.host or 'localhost'}:{self._transformer_settings.http_port}"
+        while not await asyncio.to_thread(_is_ready, url):  # noqa: ASYNC110 - another process tells no event
+            await asyncio.sleep(0.1)
+        print(f"tandem: ready at {url}; Ctrl-C stops the pair", flush=True)
+        if self._photo:
+            await demonstrate(self._photo, url, self._transformer_settings.model_name, self._grpc_address())
+
+    def _grpc_address(self) -> str:
+        return f"{self._transformer_settings.host or 'localhost'}:{self._transformer_settings.grpc_port}"
+
+    def _signalled(self) -> None:
+        if self._stopping.is_set():  # the second time: no more waiting
+            for child in self._children:
+                child.kill()
+        print("tandem: stopping; Ctrl-C again ends it at once", file=sys.stderr)
+        self._stopping.set()
+
+
+def _read(cls: type[Any], arguments: Any) -> Any:
+    """The settings that a service will read; bad values are left for it to complain about."""
+    parsed, problems = settings.parse(cls, "tandem up", "", arguments, {})
+    if problems:
+        settings.die(*(f"tandem: {problem}" for problem in problems))
+    return cls(**parsed.values)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/v2/health/ready", timeout=1) as answer:  # noqa: S310 - http, by us
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

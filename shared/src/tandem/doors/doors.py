@@ -1,0 +1,51 @@
+"""Both doors of a service as one thing: built onto an Endpoint, opened, and closed without a lost call."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tandem.doors import grpc_server
+from tandem.doors.endpoint import Endpoint
+from tandem.doors.grpc_server import Listen
+from tandem.doors.http_server import HttpServer
+from tandem.doors.ledger import Ledger
+from tandem.doors.rest import RestDoor
+from tandem.doors.servicer import InferenceServicer
+from tandem.doors.settings import DoorSettings
+from tandem.lifecycle import Readiness
+from tandem.metrics import ServerMetrics
+
+
+class Doors:
+    """HTTP and gRPC. `http_port` and `grpc_port` are the real ones once they are open."""
+
+    def __init__(
+        self, endpoint: Endpoint, metrics: ServerMetrics, settings: DoorSettings, *, default_timeout: float
+    ) -> None:
+        self._settings = settings
+        self.readiness = Readiness()
+        metrics.watch_ready(lambda: self.readiness.ready)
+        self.ledger = Ledger(
+            metrics,
+            endpoint.models,
+            max_in_flight=settings.max_in_flight,
+            default_timeout=default_timeout or None,
+            access_log=settings.enable_latency_logging,
+        )
+        rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, settings.max_receive)
+        servicer = InferenceServicer(endpoint, self.readiness, self.ledger)
+        sizes = {"max_receive": settings.max_receive, "max_send": settings.max_send}
+        self._http = HttpServer(rest.application(), settings.grace)
+        self._grpc = grpc_server.make(servicer, self.readiness, **sizes)
+        self.http_port = self.grpc_port = 0
+
+    async def open(self, unix: str = "") -> None:
+        """Listen, on a Unix socket too if one is named; raises PortTaken before anything is served."""
+        settings = self._settings
+        self.grpc_port = grpc_server.bind(self._grpc, Listen(settings.host, settings.grpc_port, unix))
+        self.http_port = await self._http.start(Listen(settings.host, settings.http_port))
+        await self._grpc.start()
+
+    async def close(self) -> None:
+        """Refuse new calls on both doors and let the others end within the grace."""
+        await asyncio.gather(self._grpc.stop(self._settings.grace), self._http.stop())

@@ -1,0 +1,43 @@
+"""The flags that both services have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tandem.settings import boolean, choice, flag, integer, number, text
+
+PORT = integer(0, 65535)
+LENGTH = integer(0, 2**31 - 1)
+SECONDS = number(0, 86_400)
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """Ports, limits, shutdown and logs. The services add their own flags and port numbers."""
+
+    host: str = flag("", text, "address to listen on; empty: every interface", "ports")
+    http_port: int = flag(8080, PORT, "port of REST, health and /metrics", "ports")
+    grpc_port: int = flag(8081, PORT, "port of gRPC", "ports")
+    max_message_bytes: int = flag(
+        64 * 2**20, integer(1, 2**31 - 1), "largest request or response, everywhere", "limits"
+    )
+    grpc_max_receive_message_length: int = flag(0, LENGTH, "largest gRPC request; 0: as above", "limits")
+    grpc_max_send_message_length: int = flag(0, LENGTH, "largest gRPC response; 0: as above", "limits")
+    max_in_flight: int = flag(1024, integer(1, 1_000_000), "requests worked on; more are refused with 429", "limits")
+    grace: float = flag(30.0, SECONDS, "seconds that a stopping service waits for its calls at most", "shutdown")
+    log_level: str = flag("info", choice("debug", "info", "warning", "error"), "least severe lines to log", "logs")
+    log_format: str = flag("auto", choice("auto", "json", "console"), "json, console, or auto: by the terminal", "logs")
+    enable_latency_logging: bool = flag(True, boolean, "log a line a request, with its phases", "logs")
+    workers: int = flag(1, integer(1, 1024), "accepted for KServe; one process serves in this release", "other")
+    print_config: bool = flag(False, boolean, "print every setting and its source, then end", "other")
+    version: bool = flag(False, boolean, "print the version, then end", "other")
+
+    @property
+    def max_receive(self) -> int:
+        """The largest message taken from a client, in bytes."""
+        return self.grpc_max_receive_message_length or self.max_message_bytes
+
+    @property
+    def max_send(self) -> int:
+        """The largest message given to a client, in bytes."""
+        return self.grpc_max_send_message_length or self.max_message_bytes
