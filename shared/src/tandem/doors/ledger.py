@@ -68,8 +68,12 @@ class Ledger:
         self._last_sign = time.monotonic()
 
     async def idle(self, quiet: float, grace: float) -> None:
-        """Wait until nothing is in flight and no sign of work has come for `quiet` seconds; `grace` seconds at most."""
-        end = time.monotonic() + grace
+        """Wait until nothing is in flight and no sign of work has come for `quiet` seconds; `grace` seconds at most.
+
+        The quiet begins anew: a transformer that was signalled at the same moment gets the chance to announce itself.
+        """
+        self.announce()
+        end = self._last_sign + grace
         while (now := time.monotonic()) < end:
             wait = self._last_sign + quiet - now
             if self.in_flight == 0 and wait <= 0:

