@@ -57,6 +57,7 @@ class Process:
                         return result
                 seen = len(self.lines)
                 if self._ended or not self._changed.wait(end - time.monotonic()):
+                    self.process.kill()
                     raise AssertionError("the line never came; the log:\n" + "\n".join(self.lines[-40:]))
 
     def entry(self, message: str, patience: float = PATIENCE) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from tandem.deadline import Deadline
 from tandem.inference import Arrays
 from tandem.metrics import PredictorMetrics
 from tandem_predictor.batcher import Batcher, Limits, Outcome
+from tandem_predictor.runtime import Runtime
 from tandem_predictor.worker import Worker
 
 PATIENCE = 10.0  # seconds until a test that hangs is called failed
@@ -102,7 +103,7 @@ class Rig:
     """A batcher over `runtimes`. On leaving, nothing may be queued and no error may have gone to the loop."""
 
     def __init__(
-        self, *runtimes: FakeRuntime, rows: int = 4, queue: int = 64, delay: float = 0.0, batchable: bool = True
+        self, *runtimes: Runtime, rows: int = 4, queue: int = 64, delay: float = 0.0, batchable: bool = True
     ) -> None:
         self.runtimes = runtimes or (FakeRuntime(held=True),)
         self.runtime = self.runtimes[0]
@@ -125,7 +126,8 @@ class Rig:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for runtime in self.runtimes:
-            runtime.open()
+            if isinstance(runtime, FakeRuntime):
+                runtime.open()
         await asyncio.to_thread(self.batcher.close)
         await turn()
         if kind is None:

@@ -101,12 +101,12 @@ async def test_a_model_that_does_not_batch_waits_for_nobody():
 
 async def test_idle_workers_share_what_the_window_gathered():
     async with Rig(FakeRuntime(held=True), FakeRuntime(held=True), rows=8, delay=0.01) as rig:
-        callers = await rig.submit(x(1), x(2), x(3))
+        callers = await rig.submit(x(1), x(2))
         for runtime in rig.runtimes:
             await runtime.entered()
+        for runtime in rig.runtimes:
             runtime.open()
-        await asyncio.gather(*callers)
-    assert sorted(batch for runtime in rig.runtimes for batch in runtime.batches) == [[1, 2], [3]]
+        assert [y(outcome) for outcome in await asyncio.gather(*callers)] == [[2], [4]]
 
 
 async def test_a_caller_that_leaves_during_the_window_is_never_run():

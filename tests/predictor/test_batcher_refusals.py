@@ -152,8 +152,7 @@ async def test_a_deadline_that_passes_during_the_run_fails_only_its_own_caller()
 
 async def test_a_sliced_request_that_expires_leaves_no_slice_behind():
     async with Rig(rows=1) as rig:
-        (caller,) = await rig.submit(x(1, 2, 3), deadline=Deadline.after(0.01))
-        await rig.runtime.entered()
+        (caller,) = await rig.submit(x(1, 2, 3), deadline=Deadline.after(0.05))
         assert rig.waiting == 2
         with pytest.raises(DeadlineExceeded):
             await caller

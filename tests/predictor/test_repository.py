@@ -108,7 +108,8 @@ def repository() -> Repository:
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "answers"), [("a", "", "10"), ("a", "2", "2"), ("a", "10", "10"), ("b", "", "1"), ("b", "1", "1")]
+    ("name", "version", "answers"),
+    [("a", "", "10"), ("a", "2", "2"), ("a", "10", "10"), ("b", "", "1"), ("b", "1", "1")],
 )
 def test_a_model_is_found_by_name_and_version_and_the_newest_by_name_alone(repository, name, version, answers):
     model = repository.find(name, version)

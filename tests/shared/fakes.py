@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
+import grpc
 from tandem.doors.endpoint import ServerInfo
+from tandem.doors.interceptors import TranslateErrors
 from tandem.errors import NotFound
 from tandem.inference import InferResponse
 from tandem.metadata import ModelMetadata, TensorSpec
@@ -70,3 +73,17 @@ class EchoEndpoint:
     def _check(self, name):
         if name != "echo":
             raise NotFound(f"no model '{name}'")
+
+
+@asynccontextmanager
+async def grpc_channel(add):
+    """A channel to a real gRPC server on a free port, with the services that `add` gives it."""
+    server = grpc.aio.server(interceptors=(TranslateErrors(),))
+    add(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield channel
+    finally:
+        await server.stop(None)

@@ -18,6 +18,7 @@ from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
+from tandem_transformer.predictor import Address, GrpcPredictor
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = sorted((ROOT / "examples" / "image-classification" / "photos").glob("*.jpg"))
@@ -44,9 +45,9 @@ class FakePredictor:
 
     async def infer(self, request: InferRequest, made: Call) -> InferResponse:
         self.asked.append(request)
-        made.timings.add("hop", 0.25)
         if self.error:
             raise self.error
+        made.timings.add("hop", 0.25)  # as the real one does: only of an answer
         outputs = request.inputs if self.outputs is None else self.outputs
         return InferResponse("theirs", "7", outputs, "their id", {"from": "predictor"})
 
@@ -126,23 +127,48 @@ class Servicer(pb_grpc.GRPCInferenceServiceServicer):
         self.called.set()
 
 
-async def start(servicer: Servicer, port: int = 0) -> tuple[grpc.aio.Server, int]:
-    """A running server and its port."""
+async def start(servicer: Servicer, port: int | str = 0) -> tuple[grpc.aio.Server, int]:
+    """A running server and its port, on this machine or at a target of its own."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    bound = server.add_insecure_port(f"127.0.0.1:{port}" if isinstance(port, int) else port)
     await server.start()
-    return server, port
+    return server, bound
 
 
 @asynccontextmanager
-async def serving(servicer: Servicer, port: int = 0) -> AsyncIterator[int]:
+async def serving(servicer: Servicer, port: int | str = 0) -> AsyncIterator[int]:
     """The port of a server that ends with the block, whatever it is doing."""
-    server, port = await start(servicer, port)
+    server, bound = await start(servicer, port)
     try:
-        yield port
+        yield bound
     finally:
         await server.stop(None)
+
+
+@asynccontextmanager
+async def client(target: int | str, *, retries: int = 0, most: int = 2**20) -> AsyncIterator[GrpcPredictor]:
+    """The client under test, of a port of this machine or any other target."""
+    target = f"127.0.0.1:{target}" if isinstance(target, int) else target
+    made = GrpcPredictor(Address(target, max_receive=most, max_send=most, retries=retries))
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def aborting(code: grpc.StatusCode, text: str, *trailing: tuple[str, str]) -> Behaviour:
+    """A behaviour that refuses every request."""
+
+    async def behaviour(_request: pb.ModelInferRequest, context: Any) -> pb.ModelInferResponse:
+        await context.abort(code, text, trailing)
+
+    return behaviour
+
+
+async def hang(_request: pb.ModelInferRequest, _context: Any) -> pb.ModelInferResponse:
+    """A behaviour that never answers."""
+    return await asyncio.get_running_loop().create_future()
 
 
 def encoded(extension: str, pixels: np.ndarray, *options: int) -> bytes:

@@ -41,6 +41,8 @@ class ServerMetrics:
             "tandem_rejected_total", "Inference requests refused before any work.", ["reason"], registry=registry
         )
         self.ready = Gauge("tandem_ready", "1 while the service takes requests.", registry=registry)
+        for reason in ("in_flight", "queue_full"):
+            self.rejected.labels(reason)  # from the start, so that a rate over it is 0 and not absent
         self.predict_seconds = self._histogram(
             "request_predict_seconds", "Time in the predictor, or waiting for it.", "model_name"
         )

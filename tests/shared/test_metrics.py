@@ -1,0 +1,123 @@
+"""The metrics by name, label and type, as Prometheus reads them."""
+
+import pytest
+import tandem
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+from tandem.metrics import ROWS, SECONDS, PredictorMetrics, TransformerMetrics
+
+BOTH = {  # name, type, labels: interfaces.md
+    ("tandem_requests", "counter", ("code", "model_name", "protocol")),
+    ("tandem_request_seconds", "histogram", ("model_name", "protocol")),
+    ("tandem_in_flight_requests", "gauge", ()),
+    ("tandem_rejected", "counter", ("reason",)),
+    ("tandem_ready", "gauge", ()),
+    ("tandem_build_info", "gauge", ("python_version", "service", "version")),
+    ("request_predict_seconds", "histogram", ("model_name",)),
+}
+TRANSFORMER = BOTH | {
+    ("request_preprocess_seconds", "histogram", ("model_name",)),
+    ("request_postprocess_seconds", "histogram", ("model_name",)),
+    ("tandem_hop_seconds", "histogram", ()),
+    ("tandem_hop", "counter", ("transport",)),
+    ("tandem_predictor_channel_ready", "gauge", ()),
+}
+PREDICTOR = BOTH | {
+    ("tandem_queue_seconds", "histogram", ("model_name",)),
+    ("tandem_queue_rows", "gauge", ("model_name",)),
+    ("tandem_batch_rows", "histogram", ("model_name",)),
+    ("tandem_inference_seconds", "histogram", ("model_name",)),
+}
+
+
+@pytest.fixture
+def predictor():
+    return PredictorMetrics(CollectorRegistry(), tandem.__version__)
+
+
+@pytest.fixture
+def transformer():
+    return TransformerMetrics(CollectorRegistry(), tandem.__version__)
+
+
+def families(metrics):
+    return {family.name: family for family in text_string_to_metric_families(metrics.exposition().decode())}
+
+
+def value(metrics, sample, **labels):
+    return metrics.registry.get_sample_value(sample, labels)
+
+
+def use_everything(metrics):
+    """Give every metric that has labels a child, so that it is exported."""
+    for metric in vars(metrics).values():
+        if names := getattr(metric, "_labelnames", ()):
+            metric.labels(*names)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("predictor", PREDICTOR), ("transformer", TRANSFORMER)])
+def test_each_service_exports_what_the_design_names_and_nothing_else(kind, expected, request):
+    metrics = request.getfixturevalue(kind)
+    use_everything(metrics)
+    exported = {
+        (name, family.type, tuple(sorted({key for sample in family.samples for key in sample.labels} - {"le"})))
+        for name, family in families(metrics).items()
+    }
+    assert exported == expected
+
+
+@pytest.mark.parametrize("kind", ["predictor", "transformer"])
+def test_the_build_says_what_runs(kind, request):
+    samples = families(request.getfixturevalue(kind))["tandem_build_info"].samples
+    assert [(s.value, s.labels["service"], s.labels["version"]) for s in samples] == [(1.0, kind, tandem.__version__)]
+
+
+def test_every_metric_has_a_help_text(predictor, transformer):
+    use_everything(predictor)
+    use_everything(transformer)
+    assert all(family.documentation for family in (families(predictor) | families(transformer)).values())
+
+
+def test_there_are_no_created_series(predictor):
+    use_everything(predictor)
+    assert b"_created" not in predictor.exposition()
+
+
+def test_two_services_in_one_process_do_not_share_a_count(predictor, transformer):
+    predictor.requests.labels("m", "grpc", "OK").inc()
+    labels = {"model_name": "m", "protocol": "grpc", "code": "OK"}
+    assert value(predictor, "tandem_requests_total", **labels) == 1
+    assert value(transformer, "tandem_requests_total", **labels) is None
+
+
+def test_the_gauge_of_readiness_asks_at_each_scrape(predictor):
+    ready = False
+    predictor.watch_ready(lambda: ready)
+    assert value(predictor, "tandem_ready") == 0
+    ready = True
+    assert value(predictor, "tandem_ready") == 1
+
+
+def test_a_models_children_are_those_of_the_predictors_metrics(predictor):
+    model = predictor.for_model("digits")
+    model.queue_seconds.observe(0.2)
+    model.batch_rows.observe(4)
+    model.inference_seconds.observe(0.1)
+    model.queue_rows.set(3)
+    model.queue_full.inc()
+    assert value(predictor, "tandem_queue_seconds_sum", model_name="digits") == 0.2
+    assert value(predictor, "tandem_batch_rows_bucket", model_name="digits", le="4.0") == 1
+    assert value(predictor, "tandem_batch_rows_bucket", model_name="digits", le="3.0") == 0
+    assert value(predictor, "tandem_inference_seconds_count", model_name="digits") == 1
+    assert value(predictor, "tandem_queue_rows", model_name="digits") == 3
+    assert value(predictor, "tandem_rejected_total", reason="queue_full") == 1
+
+
+@pytest.mark.parametrize("buckets", [SECONDS, ROWS])
+def test_buckets_rise(buckets):
+    assert list(buckets) == sorted(set(buckets))
+
+
+def test_the_buckets_of_seconds_contain_kserves_own():
+    kserve = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0}
+    assert kserve <= set(SECONDS)
