@@ -66,9 +66,12 @@ async def test_a_change_of_the_reason_alone_is_not_shown(stub, readiness):
     watch = stub.Watch(asking(""), timeout=10)
     assert (await watch.read()).status == NOT_SERVING
     part.set("warming up")
+    assert (await stub.Check(asking(""), timeout=10)).status == NOT_SERVING  # by now the watch has woken
     part.set(None)
     assert (await watch.read()).status == SERVING
-    watch.cancel()
+    readiness.stop()
+    assert (await watch.read()).status == NOT_SERVING
+    assert await watch.read() is grpc.aio.EOF
 
 
 async def test_a_watch_of_an_unknown_service_says_so_and_stays_open_until_drain(stub, readiness):

@@ -152,10 +152,15 @@ def test_the_access_log_can_be_turned_off(caplog):
     assert not caplog.records
 
 
-async def test_a_ledger_that_is_quiet_already_is_idle_at_once(clock):
+async def test_the_quiet_time_begins_anew_when_one_begins_to_wait(clock):
     book = Book().ledger
-    clock.now += 1.0
+    clock.now += 100.0
     await book.idle(quiet=1.0, grace=30.0)
+    assert clock.slept == [1.0]
+
+
+async def test_without_a_quiet_time_an_idle_ledger_is_not_waited_for(clock):
+    await Book().ledger.idle(quiet=0.0, grace=30.0)
     assert clock.slept == []
 
 

@@ -98,6 +98,11 @@ def test_the_gauge_of_readiness_asks_at_each_scrape(predictor):
     assert value(predictor, "tandem_ready") == 1
 
 
+@pytest.mark.parametrize("reason", ["in_flight", "queue_full"])
+def test_rejections_are_zero_and_not_absent_from_the_start(predictor, reason):
+    assert value(predictor, "tandem_rejected_total", reason=reason) == 0
+
+
 def test_a_models_children_are_those_of_the_predictors_metrics(predictor):
     model = predictor.for_model("digits")
     model.queue_seconds.observe(0.2)

@@ -113,12 +113,12 @@ async def test_the_endpoint_sees_metadata_id_and_deadline_of_the_caller(door):
     answer = await door.infer(metadata=(("x-request-id", "8"), ("x-user", "me")), timeout=5.0)
     (call,) = door.endpoint.calls
     assert (call.id, answer.id, call.headers["x-user"], call.protocol) == ("8", "8", "me", "grpc")
-    assert 0 < call.deadline.remaining <= 5.0
+    assert 0 < call.deadline.remaining < 5.5  # gRPC rounds it up a little
 
 
 async def test_without_the_callers_deadline_the_servers_own_holds(door):
     await door.infer(timeout=None)
-    assert 5.0 < door.endpoint.calls[0].deadline.remaining <= 60.0
+    assert 30.0 < door.endpoint.calls[0].deadline.remaining <= 60.0
 
 
 async def test_a_request_against_the_protocol_never_reaches_the_endpoint(door):

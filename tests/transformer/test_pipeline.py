@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -256,7 +257,6 @@ def test_a_transformer_that_fails_to_close_does_not_keep_the_others_open(executo
     last = Doubling()
     bench = Bench(executor, Stuck())
     bench.pipeline.fit(last, MODEL)
-    try:
+    with suppress(OSError):  # whether it is told or only logged
         bench.pipeline.close()
-    finally:
-        assert last.closed == 1
+    assert last.closed == 1

@@ -171,7 +171,7 @@ async def test_a_tandem_error_stays_what_it_is_and_is_no_matter_for_the_log(cls,
 async def test_stop_iteration_is_an_exception_like_any_other(pool):
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)  # asyncio's own complaint
     with pytest.raises(Internal, match="failed"):
-        await asyncio.wait_for(Step(Given(StopIteration()), "preprocess", pool).run(X, Context()), 0.5)
+        await asyncio.wait_for(Step(Given(StopIteration()), "preprocess", pool).run(X, Context()), 1)
 
 
 async def test_work_whose_time_is_over_when_a_thread_is_free_is_not_begun(pool):

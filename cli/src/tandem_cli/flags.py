@@ -17,7 +17,7 @@ _DOOR = frozenset({"http_port", "grpc_port"})  # both have them; without a prefi
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The arguments of each service, and a line for each flag that neither knows."""
+    """The arguments of each service, and a line about the flags that neither knows, if there are any."""
 
     transformer: Sequence[str]
     predictor: Sequence[str]
@@ -28,9 +28,9 @@ def share(arguments: Sequence[str]) -> Shared:
     """`--predictor.X` and `--transformer.X` go where they say, any other flag to every service that knows it."""
     transformer: list[str] = []
     predictor: list[str] = []
-    warnings = []
-    for name, value in _pairs(arguments):
-        owner, dot, bare = name.rpartition(".")
+    unknown: list[str] = []
+    for written, value in _pairs(arguments):
+        owner, dot, bare = written.removeprefix("--").rpartition(".") if written.startswith("--") else ("", "", "")
         argument = f"--{bare}" if value is None else f"--{bare}={value}"
         to_transformer = owner == "transformer" or (not dot and bare in _TRANSFORMER)
         to_predictor = owner == "predictor" or (not dot and bare in _PREDICTOR - _DOOR)
@@ -38,15 +38,15 @@ def share(arguments: Sequence[str]) -> Shared:
         predictor += [argument] * to_predictor
         if not to_transformer and not to_predictor:
             near = difflib.get_close_matches(bare, _TRANSFORMER | _PREDICTOR, n=1)
-            warnings.append(f"ignored unknown flag --{name}" + (f" (did you mean --{near[0]}?)" if near else ""))
-    return Shared(transformer, predictor, warnings)
+            unknown.append(written + (f" (did you mean --{near[0]}?)" if near else ""))
+    return Shared(transformer, predictor, [f"ignored unknown flags: {', '.join(unknown)}"] if unknown else [])
 
 
 def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Each flag with its value, which may follow `=` or a space."""
+    """Each flag as it was written, and its value, which may follow `=` or a space."""
     rest = [settings.normalise(argument) for argument in arguments]
     while rest:
-        name, equals, value = rest.pop(0).removeprefix("--").partition("=")
+        name, equals, value = rest.pop(0).partition("=")
         if equals:
             yield name, value
         else:

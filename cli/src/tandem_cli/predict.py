@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tandem.timings import parse
 
@@ -60,11 +61,11 @@ async def classify(photo: Path, url: str, model_name: str) -> Answer:
 
 def table(photo: Path, answer: Answer) -> Table:
     """The labels of one photo, with the time of each phase below."""
-    shown = Table(title=str(photo), caption=_timing(answer), caption_justify="left", min_width=60)
+    shown = Table(title=escape(str(photo)), caption=_timing(answer), caption_justify="left", min_width=60)
     shown.add_column("label")
     shown.add_column("probability", justify="right")
     for label, probability in zip(answer.labels, answer.probabilities, strict=True):
-        shown.add_row(label, f"{probability:.3f}")
+        shown.add_row(escape(label), f"{probability:.3f}")
     return shown
 
 

@@ -27,14 +27,18 @@ HTTP_STATUS = {
 }
 
 
+_LONGEST = 900  # characters; names and shapes are the caller's, and gRPC drops a status text of over 8 kB
+
+
 class TandemError(Exception):
     """A refusal or failure whose text may be shown to the caller."""
 
     status: ClassVar[StatusCode] = StatusCode.INTERNAL
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        text = message if len(message) <= _LONGEST else f"{message[:_LONGEST]} ..."
+        super().__init__(text)
+        self.message = text
         self.retry_after = retry_after  # whole seconds, as in the HTTP header of that name
 
     @property

@@ -67,4 +67,5 @@ class Call:
 
     def identify(self, request: InferRequest) -> None:
         """Take the request's id, else that of the x-request-id header, else a new one."""
-        self.id = request.id or self.headers.get("x-request-id", "") or uuid.uuid4().hex
+        header = self.headers.get("x-request-id", "")
+        self.id = request.id or header.encode(errors="replace").decode() or uuid.uuid4().hex

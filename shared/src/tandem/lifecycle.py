@@ -166,8 +166,16 @@ def _run(make: Callable[[], Service]) -> str | None:
     try:
         uvloop.run(_serve(make))
     except* Fatal as failed:
-        reason = str(failed.exceptions[0])
+        reason = str(_first(failed))
     return reason
+
+
+def _first(group: BaseExceptionGroup[Fatal]) -> BaseException:
+    """The first exception of a group, in whatever groups it may lie."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 async def _serve(make: Callable[[], Service]) -> None:

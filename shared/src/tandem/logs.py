@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -30,7 +31,11 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return orjson.dumps(entry | fields(record), default=str).decode()
+        entry = fields(record) | entry
+        try:
+            return orjson.dumps(entry, default=str).decode()
+        except TypeError:  # a lone surrogate, an integer beyond 64 bits, a key that is no text: rare, and never lost
+            return json.dumps({str(key): value for key, value in entry.items()}, default=repr)
 
 
 class ConsoleFormatter(logging.Formatter):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tandem.errors import Internal, InvalidInput
-from tandem.tensors import datatype_of
+from tandem.tensors import as_elements, datatype_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +88,5 @@ def as_arrays(result: object, source: str) -> dict[str, NDArray[np.generic]]:
     for name, array in result.items():
         if not isinstance(array, np.ndarray):
             raise Internal(f"{source} returned '{name}' as {type(array).__name__}, expected numpy.ndarray")
-        arrays[name] = np.char.encode(array, "utf-8").astype(object) if array.dtype.kind == "U" else array
+        arrays[name] = as_elements(array) if array.dtype.kind in "UST" else array
     return arrays

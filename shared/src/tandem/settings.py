@@ -118,11 +118,20 @@ def parse(
         if raw is None:
             continue
         try:
-            values[name] = item.parse("true" if raw is _NO_VALUE and item.parse is boolean else raw)
+            values[name] = _value(item, raw)
         except ValueError as error:
             got = "no value" if raw is _NO_VALUE else repr(raw)
-            problems.append(f"{source}: got {got}, expected {error}")
+            also = variable(program, name) if source.startswith("--") else f"--{name}"
+            problems.append(f"{source}: got {got}, expected {error} (also read from {also})")
     return Parsed(values, sources, _unknown_warning(unknown, list(flags(cls)))), problems
+
+
+def _value(item: Flag, raw: str) -> object:
+    if raw is _NO_VALUE and item.parse is not boolean:
+        if item.parse is text:
+            raise ValueError("a text")
+        return item.parse("")  # which says what it expects
+    return item.parse("true" if raw is _NO_VALUE else raw)
 
 
 def flags(cls: type[Any]) -> dict[str, Flag]:
@@ -170,8 +179,9 @@ def _read_flags(
         groups[item.group].add_argument(
             f"--{name}", nargs="?", const=_NO_VALUE, metavar="VALUE", help=(item.help + shown).replace("%", "%%")
         )
-    known, unknown = parser.parse_known_args([normalise(argument) for argument in argv])
-    return vars(known), unknown
+    strange = [argument for argument in argv if argument[:1] == "-" and argument[1:2].isalpha() and argument != "-h"]
+    known, unknown = parser.parse_known_args([normalise(argument) for argument in argv if argument not in strange])
+    return vars(known), [*strange, *unknown]
 
 
 def variable(program: str, name: str) -> str:

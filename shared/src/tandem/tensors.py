@@ -35,6 +35,7 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _LENGTH = struct.Struct("<I")  # before each element of a raw BYTES tensor
+_MAX_DIMENSIONS = 32
 _MAX_ELEMENTS = 2**40  # far over any message; keeps the product of a hostile shape a small integer
 
 
@@ -58,10 +59,13 @@ def datatype_of(dtype: np.dtype[np.generic]) -> str:
 
 def count_of(name: str, shape: Sequence[int]) -> int:
     """The number of elements of `shape`; raises InvalidInput on a negative dimension or one beyond reason."""
+    if len(shape) > _MAX_DIMENSIONS:
+        raise InvalidInput(f"tensor '{name}': the shape has {len(shape)} dimensions, at most {_MAX_DIMENSIONS}")
     if any(dim < 0 for dim in shape):
         raise InvalidInput(f"tensor '{name}': shape {list(shape)} has a negative dimension")
-    if (count := math.prod(shape)) > _MAX_ELEMENTS or len(shape) > 32:
-        raise InvalidInput(f"tensor '{name}': shape {list(shape)[:32]} is too large")
+    count = math.prod(shape)
+    if count > _MAX_ELEMENTS or any(dim > _MAX_ELEMENTS for dim in shape):
+        raise InvalidInput(f"tensor '{name}': shape {list(shape)} is too large")
     return count
 
 
@@ -69,7 +73,7 @@ def decode_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes | memo
     """A read-only view of `raw` as an array; BYTES elements are copied out. Raises InvalidInput if the sizes differ."""
     dtype, count = dtype_of(name, datatype), count_of(name, shape)
     if dtype.hasobject:
-        return _split_elements(name, raw, count).reshape(shape)
+        return read_only(_split_elements(name, raw, count).reshape(shape))
     if len(raw) != count * dtype.itemsize:
         raise InvalidInput(
             f"tensor '{name}': {len(raw)} bytes of data, expected {count * dtype.itemsize} for {datatype} {list(shape)}"
@@ -88,6 +92,11 @@ def encode_raw(array: Array) -> bytes:
     return b"".join(parts)
 
 
+def as_elements(texts: Array) -> NDArray[np.object_]:
+    """An array of text, whatever NumPy keeps it in, as BYTES elements."""
+    return objects([as_bytes(element) for element in texts.ravel().tolist()]).reshape(texts.shape)
+
+
 def as_bytes(element: object) -> bytes:
     """One BYTES element; text that user code returned becomes UTF-8. Raises Internal on anything else."""
     if isinstance(element, bytes):
@@ -104,13 +113,16 @@ def decode_values(name: str, datatype: str, shape: Sequence[int], values: Iterab
     if len(elements) != count:
         raise InvalidInput(f"tensor '{name}': {len(elements)} elements, expected {count} for shape {list(shape)}")
     if dtype.hasobject:
-        return objects(elements).reshape(shape)
+        return read_only(objects(elements).reshape(shape))
     wide = np.array(elements, _wide(dtype))
-    return narrow(name, datatype, wide).reshape(shape)
+    return read_only(narrow(name, datatype, wide).reshape(shape))
 
 
 def narrow(name: str, datatype: str, wide: Array) -> Array:
-    """Integers of a wider type as `datatype`; raises InvalidInput if one does not fit. Floats round to nearest."""
+    """Integers of a wider type as `datatype`; raises InvalidInput if one does not fit.
+
+    Floats round to nearest; BF16 by way of FP32.
+    """
     dtype = DTYPES[datatype]
     if wide.dtype == dtype:
         return wide
@@ -122,6 +134,14 @@ def narrow(name: str, datatype: str, wide: Array) -> Array:
             raise InvalidInput(f"tensor '{name}': {low if low < least else high} is out of range for {datatype}")
     with np.errstate(over="ignore"):
         return wide.astype(dtype)
+
+
+def read_only(array: Array) -> Array:
+    """`array` as what models and transformers get: a view that refuses to be written."""
+    if array.flags.writeable:
+        array = array.view()
+        array.flags.writeable = False
+    return array
 
 
 def objects(elements: Sequence[object]) -> NDArray[np.object_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,11 +48,16 @@ def parse(header: str) -> dict[str, float]:
     """Seconds by phase from a Server-Timing header; entries without a `dur` are left out."""
     phases: dict[str, float] = {}
     for entry in header.split(","):
-        name, _, rest = entry.partition(";")
-        key, _, value = rest.strip().partition("=")
-        if key == "dur":
-            try:
-                phases[name.strip()] = float(value) / 1e3
-            except ValueError:
-                continue
+        name, *parameters = (part.strip() for part in entry.split(";"))
+        for parameter in parameters:
+            if parameter.startswith("dur=") and (seconds := _seconds(parameter[4:])) is not None:
+                phases[name] = seconds
     return phases
+
+
+def _seconds(milliseconds: str) -> float | None:
+    try:
+        seconds = float(milliseconds.strip('"')) / 1e3
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < math.inf else None  # a NaN would spoil a histogram's sum for good

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tandem.deadline import Deadline
-from tandem.errors import DeadlineExceeded, InvalidInput, Overloaded
+from tandem.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
 from tandem.inference import Arrays
 from tandem.metrics import ModelMetrics
 
@@ -53,24 +53,32 @@ class Outcome:
 class _Item:
     inputs: Arrays
     rows: int
+    weight: int  # of the queue's bound: the rows, and 1 for a request without any
     key: object  # only items of equal keys share a batch
     deadline: Deadline
     future: asyncio.Future[Outcome]
     queued_at: float
     waiting: bool = True  # in the queue still
+    released: bool = False  # its group's delay window has closed
+
+    def expire(self) -> bool:
+        """Whether nobody waits for this any more; fails it if its time is over: expired work is never run."""
+        if not self.future.done() and self.deadline.expired:
+            self.future.set_exception(DeadlineExceeded("the request's deadline passed while it was queued"))
+        return self.future.done()
 
 
 class Batcher:
     """The queue of one model and the workers that drain it. Lives on one event loop."""
 
     def __init__(self, workers: Sequence[Worker], *, batchable: bool, limits: Limits, metrics: ModelMetrics) -> None:
+        self.batchable = batchable
         self._workers = workers
         self._idle = list(workers)
-        self.batchable = batchable
         self._limits = limits
         self._metrics = metrics
-        self._queue: deque[_Item] = deque()
-        self._queued_rows = 0
+        self._groups: dict[object, deque[_Item]] = {}  # what waits, by key; each in order of arrival
+        self._queued = 0  # the weight of all of it
         self._timer: asyncio.TimerHandle | None = None
 
     async def submit(self, inputs: Arrays, deadline: Deadline) -> Outcome:
@@ -83,9 +91,7 @@ class Batcher:
         self._admit(rows)
         deadline.check("it was queued")
         pieces = slices(inputs, self._limits.max_batch_rows) if rows > self._limits.max_batch_rows else [inputs]
-        items = [self._item(piece, deadline) for piece in pieces]
-        self._queue.extend(items)
-        self._count(rows)
+        items = [self._enqueue(piece, deadline) for piece in pieces]
         self._dispatch()
         try:
             async with asyncio.timeout(deadline.remaining):
@@ -99,81 +105,103 @@ class Batcher:
         return Outcome(outputs, slowest.queue, slowest.batch, slowest.inference, slowest.batch_rows)
 
     def close(self) -> None:
-        """Stop the workers after their running batches."""
+        """Fail what is queued and stop the workers after their running batches."""
+        for group in self._groups.values():
+            for item in group:
+                if not item.future.done():
+                    item.future.set_exception(Unavailable("the predictor is shutting down"))
         for worker in self._workers:
             worker.close()
 
     def _admit(self, rows: int) -> None:
         limit = self._limits.max_queue_rows
         if rows > limit:
-            raise InvalidInput(
-                f"the request has {rows} rows, more than the queue ever holds: {limit} (--max_queue_size)"
-            )
-        if self._queued_rows + rows > limit:
+            raise InvalidInput(f"the request has {rows} rows, more than the queue holds: {limit} (--max_queue_size)")
+        if self._queued + max(rows, 1) > limit:
             self._metrics.queue_full.inc()
-            raise Overloaded(f"{self._queued_rows} rows are queued, the limit is {limit} (--max_queue_size)")
+            raise Overloaded(f"{self._queued} rows are queued, the limit is {limit} (--max_queue_size)")
 
-    def _item(self, inputs: Arrays, deadline: Deadline) -> _Item:
+    def _enqueue(self, inputs: Arrays, deadline: Deadline) -> _Item:
         rows = rows_of(inputs) if self.batchable else 1
         key = signature(inputs) if self.batchable and rows else object()  # an object is equal to nothing but itself
         future = asyncio.get_running_loop().create_future()
-        return _Item(inputs, rows, key, deadline, future, time.perf_counter())
+        item = _Item(inputs, rows, max(rows, 1), key, deadline, future, time.perf_counter())
+        self._groups.setdefault(key, deque()).append(item)
+        self._count(item.weight)
+        return item
 
     def _dispatch(self) -> None:
         """Start a batch on every idle worker that there is work for."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
-        while self._idle and (batch := self._collect()):
+        while self._idle and self._groups and (batch := self._collect()):
             self._start(self._idle.pop(), batch)
 
     def _collect(self) -> list[_Item]:
         """Take the next batch out of the queue: the oldest item and what is compatible with it, in order.
 
-        Idle workers share what is queued. Nothing is taken while the delay window is open, which a timer ends.
+        Nothing is taken from a group whose delay window is open; a timer looks again when the first of them closes.
         """
-        self._drop_expired()
-        if not self._queue:
-            return []
-        first, limit = self._queue[0], self._limits.max_batch_rows
-        mates = [item for item in self._queue if item.key == first.key]
-        if self._wait_for_company(first, sum(item.rows for item in mates)):
-            return []
-        share = min(limit, -(-sum(item.rows for item in mates) // len(self._idle)))
-        batch, rows = [first], first.rows
-        for item in mates[1:]:
-            if rows + item.rows > share:
+        open_windows = []
+        for group in sorted(self._groups.values(), key=lambda group: group[0].queued_at):
+            rows = self._live_rows(group)
+            if (wait := self._window(group[0], rows)) > 0:
+                open_windows.append(wait)
+            elif batch := self._take(group, self._share(rows)):
+                return batch
+        if open_windows:
+            self._timer = asyncio.get_running_loop().call_later(min(open_windows), self._dispatch)
+        return []
+
+    def _live_rows(self, group: deque[_Item]) -> int:
+        """The rows that wait in `group`, counted no further than the idle workers could take."""
+        rows, enough = 0, self._limits.max_batch_rows * len(self._idle)
+        for item in group:
+            rows += 0 if item.expire() else item.rows
+            if rows >= enough:
                 break
-            batch.append(item)
-            rows += item.rows
-        self._take(batch)
-        return batch
+        return rows
 
-    def _wait_for_company(self, first: _Item, rows: int) -> bool:
-        left = self._limits.max_queue_delay - (time.perf_counter() - first.queued_at)
-        if left <= 0 or rows >= self._limits.max_batch_rows or not self.batchable:
-            return False
-        self._timer = asyncio.get_running_loop().call_later(left, self._dispatch)
-        return True
+    def _window(self, first: _Item, rows: int) -> float:
+        """Seconds for which a group with `first` at its head and `rows` rows still waits for company."""
+        if not self._limits.max_queue_delay or first.released or not self.batchable:
+            return 0.0
+        if not 0 < rows < self._limits.max_batch_rows:
+            return 0.0
+        return self._limits.max_queue_delay - (time.perf_counter() - first.queued_at)
 
-    def _drop_expired(self) -> None:
-        """Fail every queued item whose time is over: expired work is never run."""
-        if expired := [item for item in self._queue if item.deadline.expired]:
-            self._take(expired)
-            for item in expired:
-                if not item.future.done():
-                    item.future.set_exception(DeadlineExceeded("the request's deadline passed while it was queued"))
+    def _share(self, rows: int) -> int:
+        """How many of `rows` one worker takes: the idle ones divide them."""
+        return min(self._limits.max_batch_rows, -(-rows // len(self._idle)))
 
-    def _take(self, items: Sequence[_Item]) -> None:
-        for item in items:
+    def _take(self, group: deque[_Item], most: int) -> list[_Item]:
+        """Remove up to `most` rows from the head of `group`, one item at least; nobody's items are dropped."""
+        batch: list[_Item] = []
+        rows = 0
+        while group and (group[0].future.done() or not batch or rows + group[0].rows <= most):
+            item = group.popleft()
             item.waiting = False
-        self._queue = deque(item for item in self._queue if item.waiting)
-        self._count(-sum(item.rows for item in items))
+            self._count(-item.weight)
+            if not item.future.done():
+                batch.append(item)
+                rows += item.rows
+        for left in group if self._limits.max_queue_delay else ():
+            left.released = True  # what was gathered together does not wait again
+        if not group:
+            del self._groups[item.key]
+        return batch
 
     def _withdraw(self, items: Sequence[_Item]) -> None:
         """Take back what has not started, when its caller is gone."""
-        if left := [item for item in items if item.waiting]:
-            self._take(left)
+        for item in items:
+            if item.waiting:
+                item.waiting = False
+                group = self._groups[item.key]
+                group.remove(item)
+                self._count(-item.weight)
+                if not group:
+                    del self._groups[item.key]
 
     def _start(self, worker: Worker, batch: list[_Item]) -> None:
         requests = [item.inputs for item in batch]
@@ -200,6 +228,6 @@ class Batcher:
                 item.future.set_result(Outcome(result, queue, ran.batch_seconds, ran.inference_seconds, rows))
         self._dispatch()
 
-    def _count(self, rows: int) -> None:
-        self._queued_rows += rows
-        self._metrics.queue_rows.set(self._queued_rows)
+    def _count(self, weight: int) -> None:
+        self._queued += weight
+        self._metrics.queue_rows.set(self._queued)

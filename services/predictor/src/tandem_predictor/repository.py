@@ -45,11 +45,15 @@ def discover(folder: Path, model_name: str, *, allow_python: bool) -> list[Model
     names = sorted({model.name for model in found})
     if not found:
         raise LoadError(f"--model_dir={folder}: {_nothing(folder)}")
-    if not model_name or model_name in names:
-        return [model for model in found if model_name in ("", model.name)]
-    if len(names) > 1:
-        raise LoadError(f"--model_name={model_name}: {folder} holds the models {', '.join(names)}")
-    return [ModelFile(model_name, model.version, model.file) for model in found]
+    if model_name and model_name not in names:
+        if len(names) > 1:
+            raise LoadError(f"--model_name={model_name}: {folder} holds the models {', '.join(names)}")
+        found = [ModelFile(model_name, model.version, model.file) for model in found]
+    chosen = [model for model in found if model_name in ("", model.name)]
+    for model in chosen:
+        if model.file.suffix == ".py" and not allow_python:
+            raise LoadError(f"{model.file} is Python code, which is only run with --allow_python_models")
+    return chosen
 
 
 class Repository:
@@ -99,11 +103,10 @@ def _versions(folder: Path, name: str, *, allow_python: bool) -> Iterable[ModelF
 
 
 def _model_file(folder: Path, *, allow_python: bool) -> Path | None:
+    """The preferred file; one that is not allowed only where there is no other."""
     present = [folder / name for name in FILES if (folder / name).is_file()]
     allowed = [file for file in present if allow_python or file.suffix != ".py"]
-    if present and not allowed:
-        raise LoadError(f"{present[0]} is Python code, which is only run with --allow_python_models")
-    return allowed[0] if allowed else None
+    return next(iter(allowed + present), None)
 
 
 def _nothing(folder: Path) -> str:

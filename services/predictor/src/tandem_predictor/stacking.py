@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from tandem.errors import Internal
 from tandem.inference import Arrays
-from tandem.tensors import Array
+from tandem.tensors import Array, read_only
 
 
 class Buffers:
@@ -26,7 +26,7 @@ class Buffers:
     def stack(self, requests: Sequence[Arrays]) -> Arrays:
         """The rows of all `requests` under one another, read-only. A single request passes through uncopied."""
         if len(requests) == 1:
-            return requests[0]
+            return {name: read_only(array) for name, array in requests[0].items()}
         stacked = {}
         for name in requests[0]:
             parts = [request[name] for request in requests]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from tandem.errors import Internal, TandemError
 from tandem.inference import Arrays
 
 from tandem_predictor.runtime import Runtime
 from tandem_predictor.stacking import Buffers, rows_of, split
+
+log = logging.getLogger("tandem.model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,29 +32,28 @@ class Worker:
     def __init__(self, runtime: Runtime, name: str, max_rows: int) -> None:
         self._runtime = runtime
         self._buffers = Buffers(max_rows)
+        self._name = name
         self.executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     def run(self, requests: Sequence[Arrays]) -> Ran:
         """Run `requests` as one batch. If it fails, run each alone, so that only the culprit fails."""
+        start = time.perf_counter()
         try:
             return self._together(requests)
-        except Exception as error:  # an engine or a user's model may raise anything
+        except BaseException as error:  # a user's model may raise anything, SystemExit and StopIteration included
             if len(requests) == 1:
-                return Ran([error])
+                return Ran([self._failure(error)], 0.0, time.perf_counter() - start)
         alone = [self.run([request]) for request in requests]
-        return Ran(
-            [ran.results[0] for ran in alone],
-            sum(ran.batch_seconds for ran in alone),
-            sum(ran.inference_seconds for ran in alone),
-        )
+        return Ran([ran.results[0] for ran in alone], 0.0, time.perf_counter() - start)
 
     def run_whole(self, inputs: Arrays) -> Ran:
         """Run one request of a model that does not batch: its outputs have no rows to count."""
         start = time.perf_counter()
         try:
-            return Ran([self._runtime.run(inputs)], 0.0, time.perf_counter() - start)
-        except Exception as error:  # as above
-            return Ran([error], 0.0, time.perf_counter() - start)
+            outputs: Arrays | Exception = self._runtime.run(self._buffers.stack([inputs]))
+        except BaseException as error:  # as above
+            outputs = self._failure(error)
+        return Ran([outputs], 0.0, time.perf_counter() - start)
 
     def close(self) -> None:
         """Let the running batch end; start no other."""
@@ -58,9 +61,19 @@ class Worker:
 
     def _together(self, requests: Sequence[Arrays]) -> Ran:
         start = time.perf_counter()
+        rows = [rows_of(request) for request in requests]
         inputs = self._buffers.stack(requests)
         stacked = time.perf_counter()
         outputs = self._runtime.run(inputs)
         ran = time.perf_counter()
-        results = split(outputs, [rows_of(request) for request in requests], self._buffers)
+        results = split(outputs, rows, self._buffers)
         return Ran(results, stacked - start + time.perf_counter() - ran, ran - stacked)
+
+    def _failure(self, error: BaseException) -> TandemError:
+        """What the caller is told: a refusal as it is, anything else without its details, which go to the log."""
+        if isinstance(error, TandemError):
+            if isinstance(error, Internal):
+                log.error("%s: %s", self._name, error.message)
+            return error
+        log.error("%s failed", self._name, exc_info=error)
+        return Internal("the model failed on this request; the predictor's log says more")

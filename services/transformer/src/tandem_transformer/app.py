@@ -45,6 +45,7 @@ class Gateway:
             fit=self._pipeline.fit,
             options=options(settings.transformer_options),
             pending=lambda: self.doors.ledger.in_flight > 0,
+            executor=self._executor,
         )
         metrics.channel_ready.set_function(lambda: float(self._link.up))
         self._watching: asyncio.Task[None] | None = None  # asks the predictor until the drain is over

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from typing import Protocol
 
 from tandem.errors import TandemError
@@ -42,6 +43,7 @@ class Link:
         fit: Callable[[Transformer, ModelMetadata], None],
         options: Mapping[str, str],
         pending: Callable[[], bool],
+        executor: Executor,
     ) -> None:
         self._peer = peer
         self._name = name
@@ -49,7 +51,9 @@ class Link:
         self._fit = fit
         self._options = options
         self._pending = pending
+        self._executor = executor
         self._model: ModelMetadata | None = None
+        self._failure = ""
         self.up = False
 
     async def watch(self, part: Part, *, follow: bool) -> None:
@@ -71,12 +75,13 @@ class Link:
         try:
             if not await self._peer.ready(self._name, pending=self._pending()):
                 return "the predictor is not ready"
-            if not self.up:  # it was away: perhaps it came back with another model
-                await self._meet(await self._peer.metadata(self._name))
+            await self._meet(await self._peer.metadata(self._name))
         except TandemError as error:
             return error.message
         except Exception as error:  # the user's setup may raise anything
-            log.exception("setting up the transformer failed")
+            if repr(error) != self._failure:  # it is tried again at every look; once is enough in the log
+                log.exception("setting up the transformer failed")
+                self._failure = repr(error)
             return f"the transformer's setup failed: {type(error).__name__}"
         return None
 
@@ -84,7 +89,7 @@ class Link:
         if model == self._model:
             return
         transformer = self._make()
-        await asyncio.get_running_loop().run_in_executor(None, transformer.setup, model, self._options)
+        await asyncio.get_running_loop().run_in_executor(self._executor, transformer.setup, model, self._options)
         self._fit(transformer, model)
         self._model = model
         log.info("set up %s", type(transformer).__name__, extra={"model": model.name, "inputs": len(model.inputs)})

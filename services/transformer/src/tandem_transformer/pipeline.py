@@ -71,7 +71,10 @@ class Pipeline:
     def close(self) -> None:
         """Close every transformer, once no request is left."""
         for transformer in [*self._retired, *([self._fitted.transformer] if self._fitted else [])]:
-            transformer.close()
+            try:
+                transformer.close()
+            except Exception:  # user code; the others are closed all the same
+                log.exception("%s.close failed", type(transformer).__name__)
 
     def models(self) -> Sequence[str]:
         """The one model."""
@@ -103,9 +106,9 @@ class Pipeline:
         fitted = self._current()
         context = self._context(request, call)
         inputs = request.inputs
-        if declared := fitted.transformer.inputs:
-            inputs = match(inputs, declared)
         if fitted.preprocess.overridden:
+            if declared := fitted.transformer.inputs or fitted.model.inputs:
+                inputs = match(inputs, declared)
             with call.timings.phase("preprocess"), self._preprocess_seconds.time():
                 inputs = await fitted.preprocess.run(inputs, context)
         answer = await self._predict(request, inputs, fitted, call)
@@ -135,10 +138,11 @@ class Pipeline:
         start = time.perf_counter()
         self._hop_total.inc()
         try:
-            return await self._predictor.infer(asked, call)
+            answer = await self._predictor.infer(asked, call)
         finally:
             self._predict_seconds.observe(time.perf_counter() - start)
-            self._hop_seconds.observe(call.timings.get("hop"))
+        self._hop_seconds.observe(call.timings.get("hop"))
+        return answer
 
     def _context(self, request: InferRequest, call: Call) -> Context:
         return Context(

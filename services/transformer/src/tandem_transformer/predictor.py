@@ -11,7 +11,7 @@ import grpc
 from tandem.codec import message as codec
 from tandem.deadline import Deadline
 from tandem.doors.ledger import PENDING
-from tandem.errors import DeadlineExceeded, TandemError, Unavailable, from_status
+from tandem.errors import DeadlineExceeded, Internal, TandemError, Unavailable, from_status
 from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata
 from tandem.oip import inference_pb2 as pb
@@ -21,7 +21,10 @@ from tandem.timings import parse
 FORWARDED = ("traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
 MARGIN = 0.005  # seconds before the caller's deadline at which the predictor's answer is wanted
 _PREDICTOR_PHASES = ("decode", "queue", "batch", "inference", "encode")
-_NEVER_SENT = ("failed to connect", "connections to all backends failing")  # gRPC's words for "not even sent"
+_NEVER_SENT = (  # gRPC's own words for a call that never left; it has no other sign for it
+    "failed to connect to all addresses; last error: ",
+    "connections to all backends failing; last error: ",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class GrpcPredictor:
 
     def __init__(self, address: Address) -> None:
         self._retries = address.retries
+        self._budget = RetryBudget()
         self._channel = grpc.aio.insecure_channel(
             address.target,
             options=[
@@ -97,23 +101,47 @@ class GrpcPredictor:
         self, message: pb.ModelInferRequest, metadata: tuple[tuple[str, str], ...], deadline: Deadline
     ) -> tuple[pb.ModelInferResponse, Mapping[str, float]]:
         """Call, and again after a pause if the call was never sent and retries are left."""
-        for attempt in range(self._retries + 1):
+        attempt = 0
+        while True:
             deadline.check("the predictor was called")
             rpc = self._stub.ModelInfer(message, timeout=deadline.remaining, metadata=metadata)
             try:
                 reply = await rpc
+                self._budget.refill()
                 return reply, _phases(await rpc.trailing_metadata())
             except grpc.aio.AioRpcError as error:
-                if attempt == self._retries or not _never_sent(error):
+                if attempt == self._retries or not _never_sent(error) or not self._budget.take():
                     raise _error(error) from None
-            await asyncio.sleep(min(0.1 * 2**attempt, 1.0))
-        raise Unavailable("the predictor cannot be reached")  # not reached: the last attempt raises
+            pause = min(0.1 * 2**attempt, 1.0)
+            left = deadline.remaining
+            await asyncio.sleep(pause if left is None else min(pause, left))
+            attempt += 1
+
+
+class RetryBudget:
+    """Retries allowed in all: ten, and one more for every ten calls that succeed, so that an outage is not a storm."""
+
+    def __init__(self) -> None:
+        self._tokens = 10.0
+
+    def take(self) -> bool:
+        """Whether one more retry may be made."""
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def refill(self) -> None:
+        """A call has succeeded."""
+        self._tokens = min(10.0, self._tokens + 0.1)
 
 
 def forwarded(call: Call) -> tuple[tuple[str, str], ...]:
-    """The call's tracing headers and its id, for the predictor's log."""
-    headers = call.headers
-    return (*((name, headers[name]) for name in FORWARDED if name in headers), ("x-request-id", call.id))
+    """The call's tracing headers and its id, for the predictor's log; what gRPC cannot carry is left out."""
+    values = {name: call.headers[name] for name in FORWARDED if name in call.headers} | {"x-request-id": call.id}
+    return tuple(
+        (name, text) for name, text in values.items() if text.isascii() and text.isprintable() and len(text) <= 1024
+    )
 
 
 def _phases(trailing: object) -> Mapping[str, float]:
@@ -125,12 +153,12 @@ def _phases(trailing: object) -> Mapping[str, float]:
 
 
 def _never_sent(error: grpc.aio.AioRpcError) -> bool:
-    details = error.details() or ""
-    return error.code() is grpc.StatusCode.UNAVAILABLE and any(words in details for words in _NEVER_SENT)
+    """Whether the call did not leave this machine."""
+    return error.code() is grpc.StatusCode.UNAVAILABLE and (error.details() or "").startswith(_NEVER_SENT)
 
 
 def _error(error: grpc.aio.AioRpcError) -> TandemError:
-    """The predictor's status as our own. gRPC's own texts name addresses, which callers need not know."""
+    """The predictor's status as our own. Texts that could name addresses, paths or code are replaced."""
     status, details = error.code(), error.details() or ""
     if status is grpc.StatusCode.UNAVAILABLE:
         ours = details.startswith("not ready")
@@ -139,4 +167,10 @@ def _error(error: grpc.aio.AioRpcError) -> TandemError:
         return Unavailable("the predictor gave the request up; it is stopping", retry_after=1)
     if status is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded("the request's deadline passed while the predictor worked on it")
-    return from_status(status, details)
+    known = from_status(status, details)
+    if isinstance(known, Internal):
+        return Internal("the predictor failed on this request; its log says more")
+    for key, value in error.trailing_metadata() or ():
+        if key == "retry-after" and str(value).isdigit():
+            known.retry_after = int(value)
+    return known

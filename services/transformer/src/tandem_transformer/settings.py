@@ -52,6 +52,8 @@ def target(host: str) -> str:
     if host.startswith("unix:"):
         return host
     bare = host.removeprefix("http://").removeprefix("grpc://").rstrip("/")
+    if bare.count(":") > 1 and bare.replace(":", "").isalnum():
+        bare = f"[{bare}]"  # an IPv6 address on its own
     name, colon, port = bare.rpartition(":")
     if colon and port.isdigit() and not name.endswith(":"):
         return bare

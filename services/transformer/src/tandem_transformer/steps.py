@@ -48,4 +48,7 @@ class Step:
 
     def _work(self, arrays: Arrays, context: Context) -> object:
         context.deadline.check(f"{self._source} started")  # it may have waited for a thread
-        return self._method(arrays, context)
+        try:
+            return self._method(arrays, context)
+        except StopIteration as error:  # a future cannot carry it: the request would hang
+            raise RuntimeError(f"{self._source} raised StopIteration") from error

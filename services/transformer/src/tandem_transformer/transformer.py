@@ -70,9 +70,9 @@ def _module(reference: str, where: str) -> ModuleType:
 
 
 def _from_file(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    spec = importlib.util.spec_from_file_location(f"tandem_user_{file.stem}", file)  # never a library's name
     if spec is None or spec.loader is None or not file.is_file():
         raise FileNotFoundError(str(file))
-    module = sys.modules[file.stem] = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -8,7 +8,9 @@ Source: Open Inference Protocol v2 (REST) and Triton's "Binary tensor data exten
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -28,6 +30,7 @@ _BUFFERS: dict[str, tuple[Literal["d", "i", "u"], str]] = {  # NumPy kind -> sim
     "i": ("i", "<i8"),
     "u": ("u", "<u8"),
 }
+_DEPTH = 32  # nested arrays looked into; no shape has more dimensions
 _Object = Mapping[str, object]  # a JSON object as simdjson shows it; every value that leaves it is checked
 
 
@@ -37,6 +40,8 @@ def decode_request(body: bytes, model_name: str, model_version: str, json_size: 
     Raises InvalidInput saying what is wrong, what was expected and which tensor it concerns.
     """
     size = len(body) if json_size is None else json_size
+    if not body:
+        raise InvalidInput("the body is empty, expected a JSON object")
     if not 0 < size <= len(body):
         raise InvalidInput(f"Inference-Header-Content-Length is {size}, expected 1 to {len(body)}, the body's length")
     document = parse_object(body[:size] if size < len(body) else body)
@@ -108,13 +113,23 @@ def encode(document: object) -> bytes:
 def parse_object(body: bytes) -> _Object:
     """The JSON object in `body`; raises InvalidInput on anything else, deep nesting included."""
     try:
-        document = simdjson.Parser().parse(body)
+        document = _parse(body)
     except (ValueError, RuntimeError) as error:  # RuntimeError: nested deeper than simdjson's limit of 1,024
         reason = str(error).partition(":")[2] or str(error)
         raise InvalidInput(f"the body is not valid JSON:{reason}") from None
     if not isinstance(document, simdjson.Object):
         raise InvalidInput("the body is not a JSON object")
     return document
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return simdjson.Parser().parse(body)
+    except ValueError as error:
+        if not str(error).startswith(("NUMBER_ERROR", "BIGINT_ERROR")):
+            raise
+    # JavaScript writes 2**64 as an integer, which simdjson does not know; orjson reads it as the float that it is.
+    return simdjson.Parser().parse(orjson.dumps(orjson.loads(body)))
 
 
 class _Blocks:
@@ -139,8 +154,13 @@ class _Blocks:
 
 
 def _decode_tensor(item: _Object, blocks: _Blocks) -> tuple[str, Array]:
-    name, datatype = _text(item, "name"), _text(item, "datatype")
-    dtype, shape, parameters = tensors.dtype_of(name, datatype), _shape(name, item), _parameters(item)
+    name = _text(item, "name", "an input: ")
+    datatype = _text(item, "datatype", f"input '{name}': ")
+    dtype, shape, parameters = (
+        tensors.dtype_of(name, datatype),
+        _shape(name, item),
+        _parameters(item, f"input '{name}': "),
+    )
     if "binary_data_size" in parameters:
         if "data" in item:
             raise InvalidInput(f"input '{name}': both data and binary_data_size are given")
@@ -148,11 +168,13 @@ def _decode_tensor(item: _Object, blocks: _Blocks) -> tuple[str, Array]:
     data = item.get("data")
     if not isinstance(data, simdjson.Array):
         raise InvalidInput(f"input '{name}': data is missing or not an array")
-    count, flat = tensors.count_of(name, shape), _flatten(name, datatype, data, dtype)
+    count = tensors.count_of(name, shape)
+    if len(data) != count or isinstance(next(iter(data), None), simdjson.Array):
+        _check_nesting(name, data, shape)
+    flat = _flatten(name, datatype, data, dtype)
     if flat.size != count:
         raise InvalidInput(f"input '{name}': {flat.size} elements, expected {count} for shape {shape}")
-    _check_nesting(name, data, shape)
-    return name, tensors.narrow(name, datatype, flat).reshape(shape)
+    return name, tensors.read_only(tensors.narrow(name, datatype, flat).reshape(shape))
 
 
 def _flatten(name: str, datatype: str, data: simdjson.Array, dtype: np.dtype[np.generic]) -> Array:
@@ -161,40 +183,51 @@ def _flatten(name: str, datatype: str, data: simdjson.Array, dtype: np.dtype[np.
         try:
             return np.frombuffer(data.as_buffer(of_type=buffer[0]), buffer[1])
         except (TypeError, ValueError):
-            raise InvalidInput(f"input '{name}': data holds a value that is no {datatype}") from None
+            raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected {datatype}") from None
     leaves = list(_leaves(data.as_list()))
     if dtype.hasobject:
-        if not all(isinstance(leaf, str) for leaf in leaves):
-            raise InvalidInput(f"input '{name}': data holds a value that is no string, as BYTES in JSON must be")
-        return tensors.objects([leaf.encode() for leaf in leaves if isinstance(leaf, str)])
+        texts = [leaf.encode() for leaf in leaves if isinstance(leaf, str)]
+        if len(texts) != len(leaves):
+            raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected a string, as BYTES are in JSON")
+        return tensors.objects(texts)
     if not all(leaf is True or leaf is False or leaf in (0, 1) for leaf in leaves):
-        raise InvalidInput(f"input '{name}': data holds a value that is no BOOL")
+        raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected true or false")
     return np.array(leaves, dtype)
 
 
-def _leaves(values: Sequence[object]) -> Iterable[object]:
+def _culprit(data: simdjson.Array, dtype: np.dtype[np.generic]) -> str:
+    """Words for a value that does not suit `dtype`. A few hundred are looked at: a refusal must not cost much."""
+    fits = {"f": (int, float), "V": (int, float), "i": (int,), "u": (int,), "O": (str,), "b": (bool,)}[dtype.kind]
+    for value in itertools.islice(_leaves(data), 500):
+        if not isinstance(value, fits) or (isinstance(value, bool) and dtype.kind != "b"):
+            return f"data holds {orjson.dumps(value).decode()[:40]}"
+    return "data holds a value of another type or beyond 64 bits"
+
+
+def _leaves(values: Iterable[object], depth: int = 0) -> Iterator[object]:
     for value in values:
-        if isinstance(value, list):
-            yield from _leaves(value)
+        if isinstance(value, (list, simdjson.Array)) and depth <= _DEPTH:
+            yield from _leaves(value, depth + 1)
+        elif isinstance(value, simdjson.Object):
+            yield value.as_dict()
         else:
             yield value
 
 
 def _check_nesting(name: str, data: simdjson.Array, shape: Sequence[int]) -> None:
-    """Raise InvalidInput unless `data` is flat or nested exactly as `shape` says."""
-    first = next(iter(data), None)
-    if not isinstance(first, simdjson.Array):
-        return  # flat
-    if len(shape) < 2 or len(data) != shape[0]:
+    """Raise InvalidInput unless `data` is nested as `shape` says; an array of one may stand for its element."""
+    if not isinstance(next(iter(data), None), simdjson.Array) and len(shape) != 1:
+        raise InvalidInput(f"input '{name}': {len(data)} elements, expected {math.prod(shape)} for shape {list(shape)}")
+    rows = [row for row in data if isinstance(row, simdjson.Array)] if len(shape) > 1 else []
+    if len(data) != (shape[0] if shape else -1) or (len(shape) > 1 and len(rows) != len(data)):
         raise InvalidInput(f"input '{name}': data is nested otherwise than shape {list(shape)} says")
-    for row in data:
-        if not isinstance(row, simdjson.Array) or len(row) != shape[1]:
-            raise InvalidInput(f"input '{name}': data is nested otherwise than shape {list(shape)} says")
+    for row in rows:
         _check_nesting(name, row, shape[1:])
 
 
 def _decode_output(item: _Object) -> RequestedOutput:
-    return RequestedOutput(_text(item, "name"), _parameters(item))
+    name = _text(item, "name", "an output: ")
+    return RequestedOutput(name, _parameters(item, f"output '{name}': "))
 
 
 def _objects(document: _Object, key: str) -> list[_Object]:
@@ -206,36 +239,46 @@ def _objects(document: _Object, key: str) -> list[_Object]:
     return [item for item in value if isinstance(item, simdjson.Object)]
 
 
-def _text(item: _Object, key: str, default: str | None = None) -> str:
+def _text(item: _Object, key: str, where: str = "", default: str | None = None) -> str:
     value = item.get(key, default)
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        raise InvalidInput(f"'{key}' is missing or not a string")
+        raise InvalidInput(f"{where}'{key}' is {_shown(value)}, expected a string")
     return value
 
 
 def _shape(name: str, item: _Object) -> list[int]:
     value = item.get("shape")
-    dims = value.as_list() if isinstance(value, simdjson.Array) else [None]
+    dims = list(value) if isinstance(value, simdjson.Array) else [value]
     shape = [dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool) and dim < 2**63]
-    if len(shape) != len(dims):
-        raise InvalidInput(f"input '{name}': shape is missing or not an array of integers")
+    if len(shape) != len(dims) or not isinstance(value, simdjson.Array):
+        raise InvalidInput(f"input '{name}': shape is {_shown(value)}, expected an array of integers")
     return shape
 
 
-def _parameters(item: _Object) -> dict[str, Parameter]:
+def _parameters(item: _Object, where: str = "") -> dict[str, Parameter]:
     value = item.get("parameters")
     if value is None:
         return {}
     if not isinstance(value, simdjson.Object):
-        raise InvalidInput("'parameters' is not an object")
+        raise InvalidInput(f"{where}'parameters' is {_shown(value)}, expected an object")
     parameters: dict[str, Parameter] = {}
     for key, parameter in value.items():
         if not isinstance(parameter, (bool, int, float, str)):
-            raise InvalidInput(f"parameter '{key}' is not a string, number or boolean")
+            raise InvalidInput(f"{where}parameter '{key}' is {_shown(parameter)}, expected a string, number or boolean")
         parameters[key] = parameter
     return parameters
+
+
+def _shown(value: object) -> str:
+    """A JSON value in an error text: short, and `missing` for what is not there."""
+    if value is None:
+        return "missing"
+    if isinstance(value, (simdjson.Array, simdjson.Object)):
+        text: str | bytes = value.mini  # its stubs say str, and it gives bytes
+        return (text.decode() if isinstance(text, bytes) else text)[:60] if len(value) < 100 else "a long list"
+    return orjson.dumps(value).decode()[:60]
 
 
 def _values(name: str, array: Array) -> object:

@@ -78,7 +78,7 @@ class Ledger:
             wait = self._last_sign + quiet - now
             if self.in_flight == 0 and wait <= 0:
                 return
-            await asyncio.sleep(min(wait if self.in_flight == 0 else quiet, end - now))
+            await asyncio.sleep(min(wait if self.in_flight == 0 else max(quiet, 0.05), end - now))
 
     def _close(self, call: Call, code: str, seconds: float) -> None:
         self._metrics.requests.labels(call.model, call.protocol, code).inc()

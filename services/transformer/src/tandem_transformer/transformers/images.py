@@ -22,6 +22,7 @@ from tandem_transformer.transformer import Transformer
 from tandem_transformer.transformers import pixels
 
 Arrays = dict[str, NDArray[np.generic]]
+OPTIONS = frozenset({"top_k", "labels", "mean", "std", "size", "input", "output", "max_pixels"})
 _ASSUMED = TensorSpec("input-0", "FP32", (-1, 3, 224, 224))  # of a predictor that does not describe its model
 
 
@@ -40,7 +41,7 @@ class ImageClassification(Transformer):
 
     Options, none of them needed: top_k (5); labels (a file, one a line; ImageNet's for 1000 classes); mean and std for
     models that take floats (one number, or three joined by `:`; 127 and 128); size (224, where the model leaves it
-    open); input (the model's image tensor) and output (its scores), where it has several.
+    open); input (the model's image tensor) and output (its scores), where it has several; max_pixels (of one image).
     """
 
     inputs: Sequence[TensorSpec] = (TensorSpec("input-0", "BYTES", (-1,)),)
@@ -48,7 +49,12 @@ class ImageClassification(Transformer):
     def setup(self, model: ModelMetadata, options: Mapping[str, str]) -> None:
         """Read the model's tensors; raises InvalidInput or ValueError if it takes no images."""
         cv2.setNumThreads(1)  # requests run beside one another; threads of their own would only get in the way
+        if unknown := sorted(set(options) - OPTIONS):
+            raise ValueError(f"unknown option {unknown[0]}; expected one of {', '.join(sorted(OPTIONS))}")
         self._top_k = int(options.get("top_k", "5"))
+        if self._top_k < 1:
+            raise ValueError(f"top_k is {self._top_k}, expected 1 or more")
+        self._max_pixels = int(options.get("max_pixels", pixels.MAX_PIXELS))
         self._labels = _labels(options.get("labels", ""))
         self._mean = _channels(options.get("mean", "127"))
         self._std = _channels(options.get("std", "128"))
@@ -62,17 +68,20 @@ class ImageClassification(Transformer):
 
     def preprocess(self, inputs: Arrays, context: Context) -> Arrays:
         """BYTES [N] -> the model's images [N, ...]."""
-        elements = inputs["input-0"]
-        images = np.empty((len(elements), *self._wanted.size, 3), np.uint8)
-        for index, element in enumerate(elements):
+        images = []
+        for index, element in enumerate(inputs["input-0"]):
             try:
-                images[index] = pixels.fit(pixels.decode(pixels.image_bytes(element)), self._wanted.size)
+                decoded = pixels.decode(pixels.image_bytes(element), self._max_pixels)
             except InvalidInput as error:
                 raise InvalidInput(f"input 'input-0', element {index}: {error.message}") from None
-        return {self._wanted.name: self.arrange(images)}
+            images.append(pixels.fit(decoded, self._wanted.size))
+        stacked = np.stack(images) if images else np.empty((0, *self._wanted.size, 3), np.uint8)
+        return {self._wanted.name: self.arrange(stacked)}
 
     def postprocess(self, outputs: Arrays, context: Context) -> Arrays:
         """Scores [N, classes] -> the best `top_k` of each row, best first."""
+        if not outputs:
+            raise Internal("the predictor returned no outputs")
         scores = outputs[self._scores] if self._scores else next(iter(outputs.values()))
         if scores.ndim != 2 or scores.dtype.kind != "f":
             raise Internal(f"the model's scores are {scores.dtype} {list(scores.shape)}, expected floats [N, classes]")
@@ -112,12 +121,17 @@ def wanted(spec: TensorSpec, options: Mapping[str, str]) -> Wanted:
 
 
 def as_probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`scores` [N, classes] if each row is a distribution already, else their softmax."""
-    sums = scores.sum(axis=1)
-    if scores.size == 0 or (scores.min() >= 0 and np.all(np.abs(sums - 1) < 1e-3)):
+    """Each row of `scores` [N, classes] as it is if it is a distribution already, else its softmax.
+
+    Row by row, so that an answer never depends on what else was in the request.
+    """
+    if scores.size == 0:
+        return scores
+    done = (scores.min(axis=1) >= 0) & (np.abs(scores.sum(axis=1) - 1) < 1e-3)
+    if done.all():
         return scores
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    return np.where(done[:, None], scores, powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _one(specs: Sequence[TensorSpec], name: str, kind: str) -> TensorSpec:

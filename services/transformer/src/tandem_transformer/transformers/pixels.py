@@ -6,13 +6,16 @@ base64 text or image bytes -> decode (EXIF turned, grey and alpha made RGB) -> r
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 import pybase64
 from numpy.typing import NDArray
 from tandem.errors import InvalidInput
+
+from tandem_transformer.transformers import headers
 
 Pixels = NDArray[np.uint8]  # [height, width, 3], RGB
 
@@ -21,6 +24,7 @@ FORMATS: dict[str, Callable[[bytes], bool]] = {
     "PNG": lambda data: data[:8] == b"\x89PNG\r\n\x1a\n",
     "WebP": lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP",
 }
+MAX_PIXELS = 64 * 2**20  # 192 MiB once decoded; a file of some kilobytes can claim that and more
 RESIZE = 256 / 224  # the shorter side is resized to this much more than the crop, as the model was trained
 
 
@@ -33,7 +37,7 @@ def image_bytes(element: bytes) -> bytes:
         return element
     text = element.partition(b",")[2] if element.startswith(b"data:") else element
     try:
-        data = pybase64.b64decode(text.strip(), validate=True)
+        data = pybase64.b64decode(b"".join(text.split()) if b"\n" in text else text.strip(), validate=True)
     except (binascii.Error, ValueError):
         data = b""
     if not known(data):
@@ -49,8 +53,11 @@ def known(data: bytes) -> bool:
     return any(matches(data) for matches in FORMATS.values())
 
 
-def decode(data: bytes) -> Pixels:
+def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The RGB pixels of an image file: EXIF orientation applied, grey repeated, transparency laid over white."""
+    width, height = headers.dimensions(data)
+    if width * height > max_pixels:
+        raise InvalidInput(f"an image has {width} x {height} pixels, at most {max_pixels} are decoded")
     buffer = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_UNCHANGED if _may_be_transparent(data) else cv2.IMREAD_COLOR_RGB
     try:
@@ -69,8 +76,9 @@ def fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
     Halved by 2x2 means until less than a halving is left, which keeps fine patterns from aliasing, then bicubic.
     """
+    scale = RESIZE * max(size[0] / pixels.shape[0], size[1] / pixels.shape[1])
+    pixels = _middle(pixels, [2 * math.ceil(side / scale) + 16 for side in size])
     height, width = pixels.shape[:2]
-    scale = RESIZE * max(size[0] / height, size[1] / width)
     target = max(size[1], round(width * scale)), max(size[0], round(height * scale))
     while width >= 2 * target[0] and height >= 2 * target[1]:
         width, height = width // 2, height // 2
@@ -80,6 +88,12 @@ def fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return pixels[top : top + size[0], left : left + size[1]]
 
 
+def _middle(pixels: Pixels, most: Sequence[int]) -> Pixels:
+    """The middle of `pixels`, at most `most` (height, width): what lies further out can never be in the crop."""
+    rows, columns = (max(0, side - limit) // 2 for side, limit in zip(pixels.shape[:2], most, strict=True))
+    return pixels[rows : pixels.shape[0] - rows, columns : pixels.shape[1] - columns]
+
+
 def _resized(pixels: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
     return cv2.resize(pixels, size, interpolation=interpolation).astype(np.uint8, copy=False)
 
@@ -87,7 +101,7 @@ def _resized(pixels: Pixels, size: tuple[int, int], interpolation: int) -> Pixel
 def _may_be_transparent(data: bytes) -> bool:
     """PNG says so in its colour type or a tRNS chunk, WebP in its extended or lossless header."""
     if FORMATS["PNG"](data):
-        return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[:1024]
+        return data[25:26] in (b"\x04", b"\x06") or b"tRNS" in data[: data.find(b"IDAT")]
     return FORMATS["WebP"](data) and data[12:16] in (b"VP8X", b"VP8L")
 
 
