@@ -26,7 +26,9 @@ def connections(pid: int, port: int) -> int:
 
 def test_after_a_thousand_requests_there_is_one_connection_to_the_predictor() -> None:
     image = {"name": "image", "shape": [1, 8, 8], "datatype": "FP32", "data": np.zeros(64).tolist()}
-    with running_pair("digits", (f"--model_dir={DIGITS}",), ("--transformer=identity", "--enable_latency_logging=false")) as pair:
+    with running_pair(
+        "digits", (f"--model_dir={DIGITS}",), ("--transformer=identity", "--enable_latency_logging=false")
+    ) as pair:
         for _ in range(1000):
             assert ask(pair.infer_url, "POST", {"inputs": [image]}).status == 200
         assert connections(pair.transformer.process.process.pid, pair.predictor.grpc_port) == 1

@@ -50,7 +50,9 @@ def test_a_taken_port_is_named_and_ends_the_pair_with_status_2() -> None:
         port = taken.getsockname()[1]
         process = up(*ports()[:3], f"--predictor.grpc_port={port}", f"--model_dir={DIGITS}")
         assert process.end() == 2
-    assert f"port {port} (--grpc_port): it is taken" in process.log
+    assert process.lines == [
+        f"tandem: cannot listen for the predictor on port {port} (--predictor.grpc_port): it is taken"
+    ]
 
 
 def test_when_one_service_dies_the_other_is_stopped() -> None:

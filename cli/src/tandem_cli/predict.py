@@ -61,7 +61,7 @@ async def classify(photo: Path, url: str, model_name: str) -> Answer:
 
 def table(photo: Path, answer: Answer) -> Table:
     """The labels of one photo, with the time of each phase below."""
-    shown = Table(title=escape(str(photo)), caption=_timing(answer), caption_justify="left", min_width=60)
+    shown = Table(title=escape(str(photo)), caption=_timing(answer), caption_justify="left", min_width=80)
     shown.add_column("label")
     shown.add_column("probability", justify="right")
     for label, probability in zip(answer.labels, answer.probabilities, strict=True):

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tandem import settings
+from tandem.doors import grpc_server
+from tandem.doors.grpc_server import Listen, PortTaken
 from tandem_predictor.settings import Settings as PredictorSettings
 from tandem_transformer.settings import Settings as TransformerSettings
 
@@ -43,10 +45,20 @@ class _Pair:
             "predictor": ["--log_format=console", *shared.predictor],
             "transformer": ["--log_format=console", hop, *shared.transformer],
         }
+        self._probe_ports()
         self._photo = photo
         self._stopping = asyncio.Event()
         self._status = 0
         self._children: list[Child] = []
+
+    def _probe_ports(self) -> None:
+        """End with status 2 if a port is taken: another pair behind it would look like ours."""
+        for name, read in (("predictor", self._predictor_settings), ("transformer", self._transformer_settings)):
+            for flag, port in (("http_port", read.http_port), ("grpc_port", read.grpc_port)):
+                try:
+                    grpc_server.probe(Listen(read.host, port), f"the {name} on port {port} (--{name}.{flag})")
+                except PortTaken as error:
+                    settings.die(f"tandem: {error}")
 
     async def run(self) -> int:
         """Start, watch, stop."""

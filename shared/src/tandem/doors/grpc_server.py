@@ -52,7 +52,7 @@ def make(servicer: InferenceServicer, readiness: Readiness, *, max_receive: int,
 
 def bind(server: grpc.aio.Server, listen: Listen) -> int:
     """Listen there; returns the port, which the system chooses for port 0. Raises PortTaken."""
-    _probe(listen)
+    probe(listen, f"gRPC on port {listen.port} (--grpc_port)")  # gRPC itself tells the reason only to its own log
     if listen.unix:
         _bind(server, f"unix://{Path(listen.unix).absolute()}", f"--grpc_socket {listen.unix}")
     return _bind(server, address(listen.host, listen.port), f"port {listen.port} (--grpc_port)")
@@ -71,11 +71,11 @@ def _bind(server: grpc.aio.Server, target: str, name: str) -> int:
         raise PortTaken(f"cannot listen for gRPC on {name}: {error}") from error
 
 
-def _probe(listen: Listen) -> None:
-    """Take the port for a moment: an error here has a reason, where gRPC only writes to its own log."""
+def probe(listen: Listen, what: str) -> None:
+    """Take the port for a moment, so that a taken one is told with its reason; raises PortTaken naming `what`."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     try:
         socket.create_server((listen.host, listen.port), family=family).close()
     except OSError as error:
         reason = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-        raise PortTaken(f"cannot listen for gRPC on port {listen.port} (--grpc_port): {reason}") from error
+        raise PortTaken(f"cannot listen for {what}: {reason}") from error
