@@ -68,13 +68,11 @@ def test_labels_without_probabilities_are_not_shown_as_if_they_had_them():
         table(Path("cat.jpg"), Answer(["tabby", "tiger"], [0.5], {}))
 
 
-@pytest.mark.xfail(strict=True, reason="rich reads brackets as markup: '[final].jpg' loses its name, '[/b]' is a crash")
 @pytest.mark.parametrize("name", ["[final].jpg", "cat [/b].jpg"])
 def test_a_photo_may_have_brackets_in_its_name(name):
     assert shown(photo=name).splitlines()[0].strip() == name
 
 
-@pytest.mark.xfail(strict=True, reason="the same for labels, which come from the server")
 @pytest.mark.parametrize("label", ["apple [red]", "[/] slash"])
 def test_a_label_may_have_brackets(label):
     assert label in shown(labels=(label,))

@@ -99,11 +99,6 @@ async def test_two_failing_slices_at_the_same_time_are_one_failure():
         assert await asyncio.gather(caller, return_exceptions=True) == [error]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="_finish raises before it resolves the futures: the caller and its mates hang, the queue stops",
-)
 @pytest.mark.parametrize("error", [StopIteration("no more"), asyncio.CancelledError(), GeneratorExit()], ids=repr)
 async def test_whatever_a_model_raises_reaches_its_caller(error: BaseException):
     async with Rig(FakeRuntime(failing_on(1, error))) as rig:
@@ -112,7 +107,6 @@ async def test_whatever_a_model_raises_reaches_its_caller(error: BaseException):
         assert isinstance(caller.exception(), Exception)
 
 
-@pytest.mark.xfail(strict=True, raises=SystemExit, reason="sys.exit() in a model's code ends the server's event loop")
 def test_a_model_that_exits_does_not_end_the_server():
     async def serve() -> None:
         async with Rig(FakeRuntime(failing_on(1, SystemExit("bye")))) as rig:
@@ -123,9 +117,6 @@ def test_a_model_that_exits_does_not_end_the_server():
     asyncio.run(serve())
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="submit takes any TimeoutError, the model's too, for the deadline's"
-)
 async def test_a_time_out_inside_the_model_is_not_the_callers_deadline():
     async with Rig(FakeRuntime(failing_on(1, TimeoutError("the feature store does not answer")))) as rig:
         (caller,) = await rig.submit(x(1))
@@ -133,9 +124,6 @@ async def test_a_time_out_inside_the_model_is_not_the_callers_deadline():
         assert not isinstance(caller.exception(), DeadlineExceeded)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="close leaves queued callers waiting for ever and an error on the loop"
-)
 async def test_closing_fails_what_is_still_queued():
     async with Rig() as rig:
         await rig.occupy()

@@ -92,9 +92,6 @@ async def test_a_sliced_request_is_queued_whole_or_not_at_all():
         assert y(await held) == [14]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="zero rows weigh nothing, so the queue is not bounded for them"
-)
 async def test_a_full_queue_refuses_zero_rows_too():
     async with Rig(queue=1) as rig:
         await rig.occupy()

@@ -160,7 +160,6 @@ def test_a_file_that_is_no_model_says_why(write, text: str, why: str):
         PythonRuntime(write("from tandem import TensorSpec\n", text))
 
 
-@pytest.mark.xfail(strict=True, raises=LoadError, reason="the module is not in sys.modules while it runs")
 def test_a_model_py_may_define_dataclasses_under_future_annotations(write):
     config = """
         from __future__ import annotations
@@ -173,16 +172,12 @@ def test_a_model_py_may_define_dataclasses_under_future_annotations(write):
     PythonRuntime(write(dedent(config), HEAD, BODY))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="an AttributeError before `class Model` is told as a missing class"
-)
 def test_an_attribute_error_in_the_file_is_told_as_such(write):
     with pytest.raises(LoadError) as caught:
         PythonRuntime(write("import math\nmath.no_such_function(1)\n", HEAD, BODY))
     assert "no_such_function" in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, raises=(TypeError, ValueError), reason="a wrong declaration is no LoadError")
 @pytest.mark.parametrize("line", ["max_batch_size = None", "max_batch_size = 'lots'", "inputs = None", "outputs = 3"])
 def test_a_wrong_declaration_is_a_load_error(write, line: str):
     with pytest.raises(LoadError):

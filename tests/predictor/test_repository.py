@@ -84,9 +84,6 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path, place: str):
         found(tmp_path / place)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=LoadError, reason="a model.py of another model refuses the one that --model_name selects"
-)
 def test_a_python_model_that_is_not_selected_is_no_obstacle(tmp_path: Path):
     folder = tree(tmp_path, "digits/1/model.onnx", "other/1/model.py")
     assert found(folder, "digits") == [("digits", "1", "digits/1/model.onnx")]

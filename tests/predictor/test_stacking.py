@@ -79,11 +79,6 @@ def test_a_stacked_batch_is_read_only():
         stacked[0] = 7
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Runtime.run promises read-only arrays; a lone request from JSON or typed contents is writable",
-)
 def test_a_lone_request_is_read_only_too():
     assert not Buffers(4).stack([{"x": np.ones((1, 1), "<f4")}])["x"].flags.writeable
 

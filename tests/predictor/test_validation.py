@@ -102,11 +102,6 @@ def test_an_output_that_does_not_exist_is_refused_naming_those_that_do(outputs: 
         accepted(IMAGE, {"image": np.zeros((1, 2), F4)}, *outputs)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="client text of any length is echoed, which gRPC's 8 kB of trailing metadata cannot carry",
-)
 @pytest.mark.parametrize(
     ("inputs", "outputs"),
     [

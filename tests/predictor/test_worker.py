@@ -119,11 +119,6 @@ async def test_closing_lets_the_running_batch_end_and_starts_no_other():
     assert runtime.batches == [[1]]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="_together counts the rows after the run, in the dict that it gave the model to keep or change",
-)
 def test_a_model_may_take_a_lone_requests_inputs_out_of_the_dict():
     ran = Worker(FakeRuntime(lambda inputs: {"y": inputs.pop("x")}), "w", 4).run([x(1)])
     assert not isinstance(ran.results[0], Exception)
@@ -134,9 +129,6 @@ def test_a_model_may_take_a_batchs_inputs_out_of_the_dict():
     assert columns(ran) == [[1], [2]]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="a failing lone run reports 0 s, so the metric falls when runs fail"
-)
 def test_a_failing_run_reports_the_time_that_it_took():
     ran = Worker(FakeRuntime(failing_on(1, ValueError("odd"))), "w", 4).run([x(1)])
     assert ran.inference_seconds > 0

@@ -1,9 +1,8 @@
 """Shapes and names made to hurt: they are refused like any other mistake, soon and in few words."""
 
-import numpy as np
 import pytest
 from tandem.errors import InvalidInput
-from tandem.tensors import count_of, decode_raw, decode_values, narrow
+from tandem.tensors import count_of, decode_raw, decode_values
 
 GRPC_TRAILER_LIMIT = 8192  # bytes of metadata, the status text among them, that a gRPC client takes by default
 
@@ -24,9 +23,6 @@ def test_an_empty_tensor_may_have_a_large_other_dimension():
 
 @pytest.mark.parametrize("shape", [[0, 2**62], [2**62, 0, 2**62], [0, 2**63 - 1]])
 @pytest.mark.parametrize("datatype", ["FP32", "BYTES"])
-@pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="NumPy's ValueError escapes (a 500): a dimension beside a 0 is not bounded"
-)
 def test_an_overflow_beside_a_zero_is_refused_naming_the_tensor(datatype, shape):
     with pytest.raises(InvalidInput, match="tensor 'pixels'"):
         decode_raw("pixels", datatype, shape, b"")
@@ -34,9 +30,6 @@ def test_an_overflow_beside_a_zero_is_refused_naming_the_tensor(datatype, shape)
         decode_values("pixels", datatype, shape, [])
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the product of all dimensions is made before their number is looked at"
-)
 def test_a_shape_of_too_many_dimensions_is_refused_before_their_product_is_made():
     CountedInteger.products = 0
     with pytest.raises(InvalidInput, match="tensor 'pixels'"):
@@ -45,17 +38,7 @@ def test_a_shape_of_too_many_dimensions_is_refused_before_their_product_is_made(
 
 
 @pytest.mark.parametrize(("name", "shape"), [("x", [-1] * 20_000), ("x" * 20_000, [-1])])
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="names and shapes are echoed whole; over 16 KiB gRPC says RESOURCE_EXHAUSTED",
-)
 def test_a_refusal_is_short_enough_for_a_grpc_trailer(name, shape):
     with pytest.raises(InvalidInput) as refused:
         count_of(name, shape)
     assert len(refused.value.message) < GRPC_TRAILER_LIMIT
-
-
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="ml_dtypes rounds float64 -> float32 -> bfloat16, twice")
-def test_bf16_is_rounded_to_nearest_once():
-    assert narrow("x", "BF16", np.array([1 + 2**-8 + 2**-40])).tolist() == [1 + 2**-7]

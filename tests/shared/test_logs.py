@@ -122,13 +122,9 @@ def test_setting_up_again_replaces_what_was_there(root, monkeypatch):
         pytest.param({"total": 2**70}, id="an integer over 64 bits"),
     ],
 )
-@pytest.mark.xfail(
-    strict=True, raises=TypeError, reason="orjson raises and the line is lost to '--- Logging error ---'"
-)
 def test_a_line_is_written_whatever_is_logged(extra):
     assert entry(record(**extra))["message"] == "it is done"
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="extra fields win over time, level, logger and message")
 def test_an_extra_field_does_not_hide_the_lines_own():
     assert entry(record(level="mine"))["level"] == "INFO"

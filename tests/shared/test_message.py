@@ -170,9 +170,6 @@ def test_a_predictor_that_breaks_the_protocol_is_an_internal_error_naming_the_te
         decode_response(answer)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="arrays from typed contents are writable, unlike those of raw contents"
-)
 def test_typed_inputs_are_read_only_as_raw_ones_are():
     message = pb.ModelInferRequest(inputs=[tensor("FP32", [1], fp32_contents=[1])])
     assert not decode_request(message).inputs["pixels"].flags.writeable

@@ -138,7 +138,6 @@ def test_authors_find_what_they_need_in_the_package_itself():
     assert {"Context", "InvalidInput", "ModelMetadata", "TensorSpec"} <= set(tandem.__all__)
 
 
-@pytest.mark.xfail(strict=True, raises=Internal, reason="'arrays of text become arrays of bytes', but only of kind U")
 def test_text_in_numpys_own_string_dtype_becomes_bytes_too():
     text = np.array(["é", "cat"], np.dtypes.StringDType())
     assert datatype_of(as_arrays({"labels": text}, "postprocess")["labels"].dtype) == "BYTES"

@@ -90,7 +90,6 @@ async def test_the_transformer_is_set_up_with_model_and_options_off_the_loop_bef
     assert thread != threading.current_thread().name
 
 
-@pytest.mark.xfail(strict=True, reason="setup runs in asyncio's default executor (house rule 15: a named one)")
 async def test_setup_runs_in_a_named_executor(bench):
     async with bench.watching() as peer:
         await peer.says(True)
@@ -121,7 +120,6 @@ async def test_a_predictor_that_comes_back_with_another_model_gets_a_new_transfo
     assert bench.readiness.ready
 
 
-@pytest.mark.xfail(strict=True, reason="metadata is asked for only after an absence, so a reloaded model goes unseen")
 async def test_a_model_that_changes_while_the_predictor_stays_ready_gets_a_new_transformer(bench):
     async with bench.watching() as peer:
         await peer.says(True)
@@ -161,9 +159,6 @@ async def test_the_log_tells_why_setup_failed(bench, caplog):
     assert record.exc_info[1] is bench.failure
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a setup that cannot succeed is tried, and its traceback logged, four times a second"
-)
 async def test_a_setup_that_goes_on_failing_is_logged_once(bench, caplog):
     bench.failure = ValueError("still wrong")
     async with bench.watching() as peer:

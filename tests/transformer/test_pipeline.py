@@ -159,12 +159,10 @@ async def test_inputs_that_do_not_fit_the_declared_ones_are_refused_before_any_w
     assert not bench.predictor.asked
 
 
-@pytest.mark.xfail(strict=True, reason="inputs=() means the predictor's, but preprocess gets whatever was sent")
 async def test_a_single_input_of_another_name_reaches_preprocess_by_the_predictors_name(executor):
     assert (await Bench(executor, Undeclared()).infer({"image": X})).outputs["x"].tolist() == [2, 4, 6]
 
 
-@pytest.mark.xfail(strict=True, reason="the same; a preprocess that relies on the declared tensors then fails with 500")
 @pytest.mark.parametrize("inputs", [{"y": X, "z": X}, {"x": X.astype(np.float64)}, {"x": X.reshape(1, 3)}])
 async def test_inputs_that_do_not_fit_the_predictors_are_refused_before_preprocess(executor, inputs):
     with pytest.raises(InvalidInput, match="input"):
@@ -221,7 +219,6 @@ async def test_the_predictors_error_is_the_callers_error_and_is_timed(executor, 
     assert bench.count("request_postprocess_seconds_count") == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a call that failed adds an observation of 0 s to tandem_hop_seconds")
 async def test_a_failed_call_says_nothing_of_the_time_that_the_hop_takes(executor):
     bench = Bench(executor, Doubling(), FakePredictor(error=Unavailable("gone")))
     with pytest.raises(Unavailable):
@@ -246,9 +243,6 @@ async def test_a_new_transformer_takes_over_and_both_are_closed_at_the_end(execu
     assert (first.closed, second.closed) == (1, 1)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="one close() that raises keeps the others, and in app.shutdown the channel, open"
-)
 def test_a_transformer_that_fails_to_close_does_not_keep_the_others_open(executor):
     class Stuck(Doubling):
         def close(self) -> None:

@@ -95,7 +95,6 @@ async def test_after_a_restart_on_the_same_port_the_same_client_is_answered_with
     assert len(servicer.requests) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="the pause before a retry runs past the request's deadline")
 async def test_no_pause_is_longer_than_the_time_that_the_request_has_left(monkeypatch):
     pauses = pauses_of(monkeypatch, nothing)
     async with client(await free_port(), retries=6) as made:

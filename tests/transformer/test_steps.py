@@ -163,11 +163,6 @@ async def test_a_tandem_error_stays_what_it_is_and_is_no_matter_for_the_log(cls,
     assert not caplog.records
 
 
-@pytest.mark.xfail(
-    condition=stop_iteration_is_lost(),
-    strict=True,
-    reason="a `def` that lets StopIteration out (next() of nothing) leaves its request waiting for ever",
-)
 async def test_stop_iteration_is_an_exception_like_any_other(pool):
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)  # asyncio's own complaint
     with pytest.raises(Internal, match="failed"):
@@ -201,9 +196,6 @@ async def test_a_cancelled_request_is_cancelled_and_nothing_else(pool, caplog):
     assert not caplog.records
 
 
-@pytest.mark.xfail(
-    strict=True, reason="dtype S passes as it is; the codec then answers 500, unlogged, naming no method"
-)
 async def test_arrays_of_byte_strings_become_arrays_of_bytes_as_text_does(pool):
     result = await Step(Given({"t": np.array([b"cat", b"dog"])}), "preprocess", pool).run(X, Context())
     assert (result["t"].dtype, result["t"].tolist()) == (object, [b"cat", b"dog"])

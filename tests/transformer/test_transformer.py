@@ -97,9 +97,6 @@ def test_what_cannot_be_found_is_fatal_and_says_why(folder, reference, message):
     assert str(caught.value).startswith(f"--transformer={reference}: {message.format(folder=folder)}")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a file is put into sys.modules by its bare name and so replaces any such module"
-)
 def test_a_file_that_is_called_like_a_library_does_not_take_its_place(folder):
     (folder / "statistics.py").write_text(MINE)
     find(f"{folder}/statistics.py:Mine")

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,8 @@ def run(known: argparse.Namespace, rest: list[str]) -> int:
 
 class _Pair:
     def __init__(self, shared: Shared, photo: Path | None) -> None:
-        self._predictor_settings = _read(PredictorSettings, shared.predictor)
-        self._transformer_settings = _read(TransformerSettings, shared.transformer)
+        self._predictor_settings = _read(PredictorSettings, "tandem-predictor", shared.predictor)
+        self._transformer_settings = _read(TransformerSettings, "tandem-transformer", shared.transformer)
         host = self._predictor_settings.host or "localhost"
         hop = f"--predictor_host={host}:{self._predictor_settings.grpc_port}"
         self._arguments = {
@@ -106,9 +108,9 @@ class _Pair:
         self._stopping.set()
 
 
-def _read(cls: type[Any], arguments: Any) -> Any:
-    """The settings that a service will read; bad values are left for it to complain about."""
-    parsed, problems = settings.parse(cls, "tandem up", "", arguments, {})
+def _read(cls: type[Any], program: str, arguments: Sequence[str]) -> Any:
+    """The settings that a service will read; ends with status 2 if it could not."""
+    parsed, problems = settings.parse(cls, program, "", arguments, os.environ)
     if problems:
         settings.die(*(f"tandem: {problem}" for problem in problems))
     return cls(**parsed.values)
