@@ -21,6 +21,7 @@ PATIENCE = 10.0  # seconds until a test that hangs is called failed
 MANY = 10_000  # runs; more than any test makes
 FOREVER = 3600.0  # a delay window that no test outlives
 NEVER = Deadline()
+FAILED = "the model failed on this request; the predictor's log says more"  # whatever the model raised
 
 
 def x(*values: float, columns: int = 1) -> Arrays:

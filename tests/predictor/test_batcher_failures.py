@@ -7,8 +7,8 @@ import random
 
 import numpy as np
 import pytest
-from predictor.fakes import NEVER, FakeRuntime, Rig, double, failing_on, identity, turn, x, y
-from tandem.errors import DeadlineExceeded, Internal, InvalidInput
+from predictor.fakes import FAILED, NEVER, FakeRuntime, Rig, double, failing_on, identity, turn, x, y
+from tandem.errors import Internal, InvalidInput, TandemError
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -23,20 +23,32 @@ async def outcome_or_crash(rig: Rig, caller: asyncio.Task) -> bool:
     return caller.done()
 
 
+def logged(caplog: pytest.LogCaptureFixture) -> list[BaseException]:
+    """The exceptions whose tracebacks are in the log of models."""
+    return [record.exc_info[1] for record in caplog.records if record.name == "tandem.model" and record.exc_info]
+
+
 @pytest.mark.parametrize("error", [ValueError("odd"), InvalidInput("row is odd"), MemoryError(), Internal("broken")])
-async def test_a_failing_batch_is_retried_one_by_one_so_that_only_the_culprit_fails(error: Exception):
+async def test_a_failing_batch_is_retried_one_by_one_so_that_only_the_culprit_fails(
+    error: Exception, caplog: pytest.LogCaptureFixture
+):
     async with Rig(FakeRuntime(failing_on(2, error), held=True)) as rig:
         await rig.occupy()
         first, culprit, third = await rig.submit(x(1), x(2), x(3, 3))
         rig.runtime.open()
         assert (y(await first), y(await third)) == ([2], [6, 6])
-        assert await asyncio.gather(culprit, return_exceptions=True) == [error]
+        (told,) = await asyncio.gather(culprit, return_exceptions=True)
     assert rig.runtime.batches == [[-1], [1, 2, 3, 3], [1], [2], [3, 3]]
+    if isinstance(error, TandemError):
+        assert told is error
+    else:
+        assert (type(told), told.message) == (Internal, FAILED)
+        assert logged(caplog) == [error]
 
 
 async def test_a_failing_lone_request_is_not_tried_again():
     async with Rig(FakeRuntime(failing_on(1, ValueError("odd")))) as rig:
-        with pytest.raises(ValueError, match="odd"):
+        with pytest.raises(Internal, match=f"^{FAILED}$"):
             await rig.batcher.submit(x(1), NEVER)
         assert y(await rig.batcher.submit(x(2), NEVER)) == [4]
     assert rig.runtime.batches == [[1], [2]]
@@ -46,7 +58,7 @@ async def test_a_failing_request_of_a_model_that_does_not_batch_fails_alone():
     async with Rig(FakeRuntime(failing_on(1, ValueError("odd"))), batchable=False) as rig:
         bad, good = await rig.submit(x(1), x(2))
         assert y(await good) == [4]
-        assert isinstance(bad.exception(), ValueError)
+        assert (type(bad.exception()), bad.exception().message) == (Internal, FAILED)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +93,13 @@ async def test_a_failing_slice_fails_its_whole_request_and_nobody_else():
         await rig.occupy()
         large, small = await rig.submit(x(*range(7)), x(8))
         rig.runtime.open()
-        with pytest.raises(ValueError, match="odd"):
+        with pytest.raises(Internal, match=f"^{FAILED}$"):
             await large
         assert y(await small) == [16]
         assert rig.waiting == 0
 
 
-async def test_two_failing_slices_at_the_same_time_are_one_failure():
+async def test_two_failing_slices_at_the_same_time_are_one_failure(caplog: pytest.LogCaptureFixture):
     error = ValueError("odd")
     runtimes = [FakeRuntime(failing_on(1, error), held=True) for _ in range(2)]
     async with Rig(*runtimes, rows=2) as rig:
@@ -96,7 +108,9 @@ async def test_two_failing_slices_at_the_same_time_are_one_failure():
             await runtime.entered()
         for runtime in runtimes:
             runtime.open()
-        assert await asyncio.gather(caller, return_exceptions=True) == [error]
+        (told,) = await asyncio.gather(caller, return_exceptions=True)
+        assert (type(told), told.message) == (Internal, FAILED)
+    assert logged(caplog) == [error, error]  # each slice's
 
 
 @pytest.mark.parametrize("error", [StopIteration("no more"), asyncio.CancelledError(), GeneratorExit()], ids=repr)
@@ -104,7 +118,7 @@ async def test_whatever_a_model_raises_reaches_its_caller(error: BaseException):
     async with Rig(FakeRuntime(failing_on(1, error))) as rig:
         (caller,) = await rig.submit(x(1))
         assert await outcome_or_crash(rig, caller)
-        assert isinstance(caller.exception(), Exception)
+        assert (type(caller.exception()), caller.exception().message) == (Internal, FAILED)
 
 
 def test_a_model_that_exits_does_not_end_the_server():
@@ -112,7 +126,7 @@ def test_a_model_that_exits_does_not_end_the_server():
         async with Rig(FakeRuntime(failing_on(1, SystemExit("bye")))) as rig:
             (caller,) = await rig.submit(x(1))
             await asyncio.wait({caller})
-            assert isinstance(caller.exception(), Exception)
+            assert (type(caller.exception()), caller.exception().message) == (Internal, FAILED)
 
     asyncio.run(serve())
 
@@ -121,7 +135,7 @@ async def test_a_time_out_inside_the_model_is_not_the_callers_deadline():
     async with Rig(FakeRuntime(failing_on(1, TimeoutError("the feature store does not answer")))) as rig:
         (caller,) = await rig.submit(x(1))
         await asyncio.wait({caller})
-        assert not isinstance(caller.exception(), DeadlineExceeded)
+        assert (type(caller.exception()), caller.exception().message) == (Internal, FAILED)
 
 
 async def test_closing_fails_what_is_still_queued():

@@ -8,13 +8,23 @@ from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
-from predictor.fakes import FakeRuntime, double, failing_on, x
-from tandem.errors import Internal
+from predictor.fakes import FAILED, FakeRuntime, double, failing_on, x
+from tandem.errors import Internal, InvalidInput
 from tandem_predictor.worker import Ran, Worker
 
 
 def columns(ran: Ran) -> list[list[float]]:
     return [result["y"].ravel().tolist() for result in ran.results]
+
+
+def told(ran: Ran) -> list[tuple[type, str]]:
+    """The kind and the text of each request's error."""
+    return [(type(result), result.message) for result in ran.results]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[BaseException]:
+    """The exceptions whose tracebacks are in the log of models."""
+    return [record.exc_info[1] for record in caplog.records if record.name == "tandem.model" and record.exc_info]
 
 
 def test_a_batch_is_one_call_of_the_runtime():
@@ -38,26 +48,35 @@ def test_the_times_of_a_batch_are_parts_of_the_time_that_it_took():
     assert min(ran.batch_seconds, ran.inference_seconds) > 0
 
 
-def test_only_the_culprit_of_a_failing_batch_fails():
+def test_only_the_culprit_of_a_failing_batch_fails(caplog):
     error = ValueError("odd")
     runtime = FakeRuntime(failing_on(2, error))
     ran = Worker(runtime, "w", 8).run([x(1), x(2), x(3, 4)])
-    assert ran.results[1] is error
+    assert (type(ran.results[1]), ran.results[1].message) == (Internal, FAILED)
+    assert logged(caplog) == [error]
     assert [ran.results[0]["y"].tolist(), ran.results[2]["y"].tolist()] == [[[2]], [[6], [8]]]
     assert runtime.batches == [[1, 2, 3, 4], [1], [2], [3, 4]]
     assert ran.inference_seconds > 0
 
 
-def test_every_request_has_its_own_error_when_all_are_culprits():
+def test_every_request_has_its_own_error_when_all_are_culprits(caplog):
     runtime = FakeRuntime(lambda inputs: (_ for _ in ()).throw(ValueError(f"not {inputs['x'].ravel().tolist()}")))
     ran = Worker(runtime, "w", 4).run([x(1), x(2)])
-    assert [str(result) for result in ran.results] == ["not [1.0]", "not [2.0]"]
+    assert told(ran) == [(Internal, FAILED)] * 2
+    assert ran.results[0] is not ran.results[1]
+    assert [str(error) for error in logged(caplog)] == ["not [1.0]", "not [2.0]"]
+
+
+def test_a_refusal_of_the_models_own_reaches_the_caller_as_it_is(caplog):
+    error = InvalidInput("row is odd")
+    assert Worker(FakeRuntime(failing_on(1, error)), "w", 4).run([x(1)]).results == [error]
+    assert not caplog.records
 
 
 def test_a_failing_lone_request_is_run_once():
     runtime = FakeRuntime(failing_on(1, ValueError("odd")))
     ran = Worker(runtime, "w", 4).run([x(1)])
-    assert isinstance(ran.results[0], ValueError)
+    assert told(ran) == [(Internal, FAILED)]
     assert runtime.batches == [[1]]
 
 
@@ -88,10 +107,11 @@ def test_a_whole_run_passes_inputs_and_outputs_through():
     assert ran.inference_seconds > 0
 
 
-def test_a_failing_whole_run_gives_its_error_and_the_time_that_it_took():
+def test_a_failing_whole_run_gives_its_error_and_the_time_that_it_took(caplog):
     error = ValueError("odd")
     ran = Worker(FakeRuntime(failing_on(1, error)), "w", 1).run_whole(x(1))
-    assert ran.results == [error]
+    assert told(ran) == [(Internal, FAILED)]
+    assert logged(caplog) == [error]
     assert ran.inference_seconds > 0
 
 

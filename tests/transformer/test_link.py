@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import pytest
@@ -23,7 +24,7 @@ AT_FIRST = "the predictor has not answered yet"
 class Bench:
     """A link, the peer that it looks at and what it makes of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, executor: ThreadPoolExecutor) -> None:
         self.peer = FakePeer(MODEL)
         self.readiness = Readiness()
         self.part = self.readiness.part("predictor", AT_FIRST)
@@ -38,6 +39,7 @@ class Bench:
             fit=lambda _transformer, shown: self.fitted.append(shown),
             options={"top_k": "3"},
             pending=lambda: self.pending,
+            executor=executor,
         )
 
     @asynccontextmanager
@@ -63,9 +65,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch) -> Bench:
+def bench(monkeypatch) -> Iterator[Bench]:
     monkeypatch.setattr(link, "INTERVAL", 0)  # the peer's answers set the pace
-    return Bench()
+    with ThreadPoolExecutor(1, thread_name_prefix="pool") as executor:
+        yield Bench(executor)
 
 
 async def test_it_is_not_ready_until_the_predictor_is(bench):
@@ -82,18 +85,12 @@ async def test_it_is_not_ready_until_the_predictor_is(bench):
         assert (bench.readiness.reason, bench.link.up) == ("the predictor is not ready", False)
 
 
-async def test_the_transformer_is_set_up_with_model_and_options_off_the_loop_before_it_is_fitted(bench):
+async def test_the_transformer_is_set_up_with_model_and_options_in_the_executor_before_it_is_fitted(bench):
     async with bench.watching() as peer:
         await peer.says(True)
     ((shown, options, thread),) = bench.set_up
     assert (shown, options, bench.fitted) == (MODEL, {"top_k": "3"}, [MODEL])
-    assert thread != threading.current_thread().name
-
-
-async def test_setup_runs_in_a_named_executor(bench):
-    async with bench.watching() as peer:
-        await peer.says(True)
-    assert not bench.set_up[0][2].startswith("asyncio_")
+    assert thread == "pool_0"
 
 
 async def test_waiters_are_woken_when_it_becomes_ready(bench):

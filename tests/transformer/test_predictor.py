@@ -16,6 +16,7 @@ from tandem_transformer import predictor
 from transformer.fakes import Servicer, aborting, call, client, echo, hang, serving
 
 KINDS = ("bool_param", "int64_param", "double_param", "string_param")
+FAILED = "the predictor failed on this request; its log says more"
 REQUEST = InferRequest("m", "", {"x": np.float32([[1, 2, 3]])})
 ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+|:\d{4,}|ipv4|ipv6|unix:|/tmp|localhost")
 

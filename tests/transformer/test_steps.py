@@ -57,18 +57,6 @@ class Whereabouts(Transformer):
         return outputs
 
 
-def stop_iteration_is_lost() -> bool:
-    """Whether this Python's futures refuse StopIteration; later patch releases turn it into RuntimeError."""
-    loop = asyncio.new_event_loop()
-    try:
-        loop.create_future().set_exception(StopIteration())
-    except TypeError:
-        return True
-    finally:
-        loop.close()
-    return False
-
-
 async def test_a_def_runs_in_the_pool_and_an_async_def_on_the_loop(pool):
     transformer = Whereabouts()
     for name in ("preprocess", "postprocess"):

@@ -10,6 +10,9 @@ can talk to Tandem. The wire package is `inference`; the folder only decides the
 from collections import abc as _abc
 from grpc import aio as _aio
 from tandem.oip import inference_pb2 as _inference_pb2
+from tandem.oip import model_config_pb2 as _model_config_pb2
+from tandem.oip import repository_pb2 as _repository_pb2
+from tandem.oip import statistics_pb2 as _statistics_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -49,6 +52,18 @@ class GRPCInferenceServiceStub:
     """Versions, platform and tensors of one model."""
     ModelInfer: _grpc.UnaryUnaryMultiCallable[_inference_pb2.ModelInferRequest, _inference_pb2.ModelInferResponse]
     """Run one model on one request."""
+    ModelStreamInfer: _grpc.StreamStreamMultiCallable[_inference_pb2.ModelInferRequest, _inference_pb2.ModelStreamInferResponse]
+    """Run requests as they come, on one stream; answers come in the order of the requests."""
+    ModelConfig: _grpc.UnaryUnaryMultiCallable[_model_config_pb2.ModelConfigRequest, _model_config_pb2.ModelConfigResponse]
+    """A model's configuration."""
+    ModelStatistics: _grpc.UnaryUnaryMultiCallable[_statistics_pb2.ModelStatisticsRequest, _statistics_pb2.ModelStatisticsResponse]
+    """How often and how long models have run."""
+    RepositoryIndex: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RepositoryIndexRequest, _repository_pb2.RepositoryIndexResponse]
+    """What the model repository holds."""
+    RepositoryModelLoad: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RepositoryModelLoadRequest, _repository_pb2.RepositoryModelLoadResponse]
+    """Load a model, again if it is loaded."""
+    RepositoryModelUnload: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RepositoryModelUnloadRequest, _repository_pb2.RepositoryModelUnloadResponse]
+    """Unload a model."""
 
 @_typing.type_check_only
 class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
@@ -67,6 +82,18 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     """Versions, platform and tensors of one model."""
     ModelInfer: _aio.UnaryUnaryMultiCallable[_inference_pb2.ModelInferRequest, _inference_pb2.ModelInferResponse]  # type: ignore[assignment]
     """Run one model on one request."""
+    ModelStreamInfer: _aio.StreamStreamMultiCallable[_inference_pb2.ModelInferRequest, _inference_pb2.ModelStreamInferResponse]  # type: ignore[assignment]
+    """Run requests as they come, on one stream; answers come in the order of the requests."""
+    ModelConfig: _aio.UnaryUnaryMultiCallable[_model_config_pb2.ModelConfigRequest, _model_config_pb2.ModelConfigResponse]  # type: ignore[assignment]
+    """A model's configuration."""
+    ModelStatistics: _aio.UnaryUnaryMultiCallable[_statistics_pb2.ModelStatisticsRequest, _statistics_pb2.ModelStatisticsResponse]  # type: ignore[assignment]
+    """How often and how long models have run."""
+    RepositoryIndex: _aio.UnaryUnaryMultiCallable[_repository_pb2.RepositoryIndexRequest, _repository_pb2.RepositoryIndexResponse]  # type: ignore[assignment]
+    """What the model repository holds."""
+    RepositoryModelLoad: _aio.UnaryUnaryMultiCallable[_repository_pb2.RepositoryModelLoadRequest, _repository_pb2.RepositoryModelLoadResponse]  # type: ignore[assignment]
+    """Load a model, again if it is loaded."""
+    RepositoryModelUnload: _aio.UnaryUnaryMultiCallable[_repository_pb2.RepositoryModelUnloadRequest, _repository_pb2.RepositoryModelUnloadResponse]  # type: ignore[assignment]
+    """Unload a model."""
 
 class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Health, metadata and inference of the models that a server holds."""
@@ -118,5 +145,53 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inference_pb2.ModelInferResponse, _abc.Awaitable[_inference_pb2.ModelInferResponse]]:
         """Run one model on one request."""
+
+    @_abc_1.abstractmethod
+    def ModelStreamInfer(
+        self,
+        request_iterator: _MaybeAsyncIterator[_inference_pb2.ModelInferRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_inference_pb2.ModelStreamInferResponse], _abc.AsyncIterator[_inference_pb2.ModelStreamInferResponse]]:
+        """Run requests as they come, on one stream; answers come in the order of the requests."""
+
+    @_abc_1.abstractmethod
+    def ModelConfig(
+        self,
+        request: _model_config_pb2.ModelConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_config_pb2.ModelConfigResponse, _abc.Awaitable[_model_config_pb2.ModelConfigResponse]]:
+        """A model's configuration."""
+
+    @_abc_1.abstractmethod
+    def ModelStatistics(
+        self,
+        request: _statistics_pb2.ModelStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_statistics_pb2.ModelStatisticsResponse, _abc.Awaitable[_statistics_pb2.ModelStatisticsResponse]]:
+        """How often and how long models have run."""
+
+    @_abc_1.abstractmethod
+    def RepositoryIndex(
+        self,
+        request: _repository_pb2.RepositoryIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.RepositoryIndexResponse, _abc.Awaitable[_repository_pb2.RepositoryIndexResponse]]:
+        """What the model repository holds."""
+
+    @_abc_1.abstractmethod
+    def RepositoryModelLoad(
+        self,
+        request: _repository_pb2.RepositoryModelLoadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.RepositoryModelLoadResponse, _abc.Awaitable[_repository_pb2.RepositoryModelLoadResponse]]:
+        """Load a model, again if it is loaded."""
+
+    @_abc_1.abstractmethod
+    def RepositoryModelUnload(
+        self,
+        request: _repository_pb2.RepositoryModelUnloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.RepositoryModelUnloadResponse, _abc.Awaitable[_repository_pb2.RepositoryModelUnloadResponse]]:
+        """Unload a model."""
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: GRPCInferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
