@@ -42,7 +42,11 @@ def test_a_taken_port_is_named(program: tuple[str, ...], door: str, host: str) -
             ["--transformer=nonsense", "identity, image-classification"],
         ),
         ("tandem_transformer", ["--transformer=no.such:Class"], ["cannot import no.such"]),
-        ("tandem_transformer", ["--predictor_protocol=v1"], ["v1 is not in this release yet", "grpc-v2"]),
+        (
+            "tandem_transformer",
+            ["--predictor_protocol=v1", "--predictor_host=unix:///s"],
+            ["a Unix socket is for", "grpc-v2"],
+        ),
         ("tandem_transformer", ["--transformer_options=oops"], ["'oops' is not of the form name=value"]),
     ],
 )

@@ -100,11 +100,14 @@ async def test_a_full_queue_refuses_zero_rows_too():
         assert refused.done()
 
 
-async def test_a_deadline_that_is_over_is_not_queued():
-    async with Rig(FakeRuntime()) as rig:
-        with pytest.raises(DeadlineExceeded):
-            await rig.batcher.submit(x(1), Deadline.after(0))
-    assert rig.runtime.batches == []
+async def test_a_deadline_that_is_over_is_refused_at_once():
+    async with Rig() as rig:
+        await rig.occupy()
+        (late,) = await rig.submit(x(1), deadline=Deadline.after(0))
+        assert late.done()
+        assert isinstance(late.exception(), DeadlineExceeded)
+        assert rig.waiting == 0
+    assert rig.runtime.batches == [[-1]]
 
 
 async def test_a_deadline_that_passes_in_the_queue_fails_its_caller_while_the_worker_is_busy():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tandem.deadline import Deadline
+from tandem.errors import InvalidInput
 from tandem.timings import Timings
 
 Parameter = bool | int | float | str
@@ -37,6 +39,14 @@ class InferRequest:
     raw: bool = True  # came as raw bytes, so it is answered as raw bytes
 
     @property
+    def priority(self) -> int:
+        """The parameter `priority`: 1 is the highest, 0 or none the lowest; raises InvalidInput."""
+        priority = self.parameters.get("priority", 0)
+        if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority < 2**32:
+            raise InvalidInput(f"parameter 'priority' is {priority!r}, expected a whole number from 0 to 4294967295")
+        return priority
+
+    @property
     def output_names(self) -> tuple[str, ...]:
         """The names of the outputs asked for; none means all."""
         return tuple(output.name for output in self.outputs)
@@ -53,6 +63,35 @@ class InferResponse:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one request may bring beside its bytes."""
+
+    tensors: int = 256  # inputs, and requested outputs
+    elements: int = 2**28  # of one tensor
+    name_length: int = 256  # characters of a tensor's name, an id or a parameter's name
+
+    def check_count(self, kind: str, count: int) -> None:
+        """Raise InvalidInput if there are too many tensors."""
+        if count > self.tensors:
+            raise InvalidInput(f"the request has {count} {kind}s, at most {self.tensors} (--max_tensors)")
+
+    def check_names(self, *names: str) -> None:
+        """Raise InvalidInput if a name is too long."""
+        for name in names:
+            if len(name) > self.name_length:
+                raise InvalidInput(
+                    f"the name '{name[:40]}...' is too long, at most {self.name_length} (--max_name_length)"
+                )
+
+    def check_elements(self, name: str, shape: Sequence[int]) -> None:
+        """Raise InvalidInput if a tensor claims too many elements, before anything is made of it."""
+        if len(shape) <= 32 and math.prod(shape) > self.elements:
+            raise InvalidInput(
+                f"tensor '{name}': shape {list(shape)} has over {self.elements} elements (--max_elements)"
+            )
+
+
 @dataclass(slots=True)
 class Call:
     """One inference on its way through a service: made by a door, handed down, closed by the door."""
@@ -65,7 +104,15 @@ class Call:
     timings: Timings = field(default_factory=Timings)
     batch_rows: int = 0
 
-    def identify(self, request: InferRequest) -> None:
-        """Take the request's id, else that of the x-request-id header, else a new one."""
+    def begin(self, request: InferRequest) -> None:
+        """Take the request's id, else that of the x-request-id header, else a new one; and its `timeout`.
+
+        The parameter `timeout` (microseconds; Triton's schedule policy) can only bring the deadline nearer.
+        """
+        timeout = request.parameters.get("timeout", 0)
+        if isinstance(timeout, bool) or not isinstance(timeout, int) or timeout < 0:
+            raise InvalidInput(f"parameter 'timeout' is {timeout!r}, expected microseconds as a whole number")
+        if timeout:
+            self.deadline = min(self.deadline, Deadline.after(timeout / 1e6), key=lambda deadline: deadline.at)
         header = self.headers.get("x-request-id", "")
         self.id = request.id or header.encode(errors="replace").decode() or uuid.uuid4().hex

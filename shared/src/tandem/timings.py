@@ -50,7 +50,8 @@ def parse(header: str) -> dict[str, float]:
     for entry in header.split(","):
         name, *parameters = (part.strip() for part in entry.split(";"))
         for parameter in parameters:
-            if parameter.startswith("dur=") and (seconds := _seconds(parameter[4:])) is not None:
+            key, _, value = parameter.partition("=")
+            if key.strip() == "dur" and (seconds := _seconds(value.strip())) is not None:
                 phases[name] = seconds
     return phases
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from tandem import cpus
 from tandem.doors.doors import Doors
+from tandem.errors import InvalidInput, NotFound
 from tandem.metadata import ModelMetadata
 from tandem.metrics import PredictorMetrics
+from tandem.model.config import ModelConfig
+from tandem.model.statistics import Statistics
 
 from tandem_predictor import __version__
 from tandem_predictor.batcher import Batcher, Limits
 from tandem_predictor.models import Models
 from tandem_predictor.repository import LoadedModel, ModelFile, Repository, discover
-from tandem_predictor.runtime import Runtime, batchable
+from tandem_predictor.runtime import LoadError, Runtime, batchable
 from tandem_predictor.runtimes import open_runtimes
 from tandem_predictor.settings import Settings
 from tandem_predictor.worker import Worker
@@ -32,16 +36,18 @@ class Predictor:
         self._files = discover(folder, settings.model_name, allow_python=settings.allow_python_models)
         self._repository = Repository(self._files)
         self._metrics = PredictorMetrics(CollectorRegistry(), __version__)
-        models = Models(self._repository, self._metrics)
+        self._folder = folder
+        reload = self._reload if settings.model_control == "explicit" else None
+        models = Models(self._repository, self._metrics, reload)
         self.doors = Doors(models, self._metrics, settings, default_timeout=settings.request_timeout_seconds)
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._loaded = self.doors.readiness.part("models", "the models are still loading")
 
     async def start(self) -> None:
         """Open both doors, then load and warm the models; ready when it returns. Raises PortTaken or LoadError."""
         await self.doors.open(self._settings.grpc_socket)
         for file in self._files:
-            runtimes = await asyncio.get_running_loop().run_in_executor(None, self._load, file)
-            self._repository.add(self._model(file, runtimes))
+            await self._add(file)
         self._loaded.set(None)
         ports = {"http_port": self.doors.http_port, "grpc_port": self.doors.grpc_port}
         log.info("ready", extra=ports | {"models": self._repository.names})
@@ -53,6 +59,26 @@ class Predictor:
         await self.doors.close()
         self._repository.close()
         log.info("stopped")
+
+    async def _add(self, file: ModelFile) -> None:
+        runtimes = await asyncio.get_running_loop().run_in_executor(self._loader, self._load, file)
+        self._repository.add(self._model(file, runtimes))
+
+    async def _reload(self, name: str) -> None:
+        """Look for the model's files again and load each; raises NotFound or, if it cannot be loaded, InvalidInput."""
+        try:
+            files = discover(self._folder, "", allow_python=self._settings.allow_python_models)
+            chosen = [file for file in files if file.name == name]
+            if len({file.name for file in files}) == 1 and self._settings.model_name == name:
+                chosen = [ModelFile(name, file.version, file.file) for file in files]
+            if not chosen:
+                raise NotFound(f"model '{name[:100]}' is not in the repository")
+            self._files = [file for file in self._files if file.name != name] + chosen
+            for file in chosen:
+                await self._add(file)
+        except LoadError as error:
+            log.error("loading failed", extra={"model": name, "reason": str(error)})
+            raise InvalidInput(f"model '{name}' cannot be loaded; the predictor's log says why") from error
 
     def _load(self, file: ModelFile) -> list[Runtime]:
         """The runtimes of a model, warmed up; blocking. Raises LoadError."""
@@ -77,10 +103,20 @@ class Predictor:
         workers = [Worker(runtime, f"{name}#{index}", max_rows) for index, runtime in enumerate(runtimes)]
         limits = Limits(max_rows, self._settings.max_queue_size, self._settings.max_queue_delay_us / 1e6)
         metrics = self._metrics.for_model(file.name)
-        batcher = Batcher(workers, batchable=batchable(first), limits=limits, metrics=metrics)
+        statistics = Statistics()
+        batcher = Batcher(workers, batchable=batchable(first), limits=limits, metrics=metrics, statistics=statistics)
         versions = tuple(other.version for other in self._files if other.name == file.name)
         metadata = ModelMetadata(file.name, versions, first.platform, tuple(first.inputs), tuple(first.outputs))
-        return LoadedModel(metadata, file.version, batcher)
+        config = ModelConfig(
+            name=file.name,
+            platform=first.platform,
+            backend="onnxruntime" if file.file.suffix == ".onnx" else "python",
+            max_batch_size=max_rows if batchable(first) else 0,
+            max_queue_delay_us=self._settings.max_queue_delay_us,
+            inputs=metadata.inputs,
+            outputs=metadata.outputs,
+        )
+        return LoadedModel(metadata, file.version, config, statistics, batcher)
 
     def _max_rows(self, runtime: Runtime) -> int:
         own = runtime.max_batch_size

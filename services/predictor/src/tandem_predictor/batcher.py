@@ -9,6 +9,7 @@ and the end of a batch are the only moments at which a batch can start, and each
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -19,9 +20,12 @@ from tandem.deadline import Deadline
 from tandem.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
 from tandem.inference import Arrays
 from tandem.metrics import ModelMetrics
+from tandem.model.statistics import Statistics
 
 from tandem_predictor.stacking import join, rows_of, signature, slices
 from tandem_predictor.worker import Ran, Worker
+
+LOWEST = 2**32  # the priority of a request that asks for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class _Item:
     weight: int  # of the queue's bound: the rows, and 1 for a request without any
     key: object  # only items of equal keys share a batch
     deadline: Deadline
+    priority: int
     future: asyncio.Future[Outcome]
     queued_at: float
     waiting: bool = True  # in the queue still
@@ -71,18 +76,30 @@ class _Item:
 class Batcher:
     """The queue of one model and the workers that drain it. Lives on one event loop."""
 
-    def __init__(self, workers: Sequence[Worker], *, batchable: bool, limits: Limits, metrics: ModelMetrics) -> None:
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        *,
+        batchable: bool,
+        limits: Limits,
+        metrics: ModelMetrics,
+        statistics: Statistics,
+    ) -> None:
         self.batchable = batchable
         self._workers = workers
         self._idle = list(workers)
         self._limits = limits
         self._metrics = metrics
+        self._statistics = statistics
         self._groups: dict[object, deque[_Item]] = {}  # what waits, by key; each in order of arrival
         self._queued = 0  # the weight of all of it
         self._timer: asyncio.TimerHandle | None = None
+        self._retired = False
 
-    async def submit(self, inputs: Arrays, deadline: Deadline) -> Outcome:
+    async def submit(self, inputs: Arrays, deadline: Deadline, priority: int = 0) -> Outcome:
         """Run a validated request. One over the batch size runs in slices, all or nothing.
+
+        Priority 1 is the highest and 0 the lowest: it goes before what waits with a lower one.
 
         Raises InvalidInput if it can never fit the queue, Overloaded if it does not fit now, DeadlineExceeded, or
         what the model raised.
@@ -91,7 +108,7 @@ class Batcher:
         self._admit(rows)
         deadline.check("it was queued")
         pieces = slices(inputs, self._limits.max_batch_rows) if rows > self._limits.max_batch_rows else [inputs]
-        items = [self._enqueue(piece, deadline) for piece in pieces]
+        items = [self._enqueue(piece, deadline, priority or LOWEST) for piece in pieces]
         self._dispatch()
         try:
             async with asyncio.timeout(deadline.remaining):
@@ -103,6 +120,12 @@ class Batcher:
         slowest = max(outcomes, key=lambda outcome: outcome.seconds)
         outputs = join([outcome.outputs for outcome in outcomes])
         return Outcome(outputs, slowest.queue, slowest.batch, slowest.inference, slowest.batch_rows)
+
+    def retire(self) -> None:
+        """Take nothing more; close once what is queued and running has been answered."""
+        self._retired = True
+        if len(self._idle) == len(self._workers) and not self._groups:
+            self.close()
 
     def close(self) -> None:
         """Fail what is queued and stop the workers after their running batches."""
@@ -121,12 +144,14 @@ class Batcher:
             self._metrics.queue_full.inc()
             raise Overloaded(f"{self._queued} rows are queued, the limit is {limit} (--max_queue_size)")
 
-    def _enqueue(self, inputs: Arrays, deadline: Deadline) -> _Item:
+    def _enqueue(self, inputs: Arrays, deadline: Deadline, priority: int) -> _Item:
         rows = rows_of(inputs) if self.batchable else 1
         key = signature(inputs) if self.batchable and rows else object()  # an object is equal to nothing but itself
         future = asyncio.get_running_loop().create_future()
-        item = _Item(inputs, rows, max(rows, 1), key, deadline, future, time.perf_counter())
-        self._groups.setdefault(key, deque()).append(item)
+        item = _Item(inputs, rows, max(rows, 1), key, deadline, priority, future, time.perf_counter())
+        group = self._groups.setdefault(key, deque())
+        behind = sum(1 for _ in itertools.takewhile(lambda other: other.priority > priority, reversed(group)))
+        group.insert(len(group) - behind, item)
         self._count(item.weight)
         return item
 
@@ -144,11 +169,12 @@ class Batcher:
         Nothing is taken from a group whose delay window is open; a timer looks again when the first of them closes.
         """
         open_windows = []
-        for group in sorted(self._groups.values(), key=lambda group: group[0].queued_at):
+        for group in sorted(self._groups.values(), key=lambda group: (group[0].priority, group[0].queued_at)):
             rows = self._live_rows(group)
             if (wait := self._window(group[0], rows)) > 0:
                 open_windows.append(wait)
             elif batch := self._take(group, self._share(rows)):
+                self._release(group, min(rows, self._limits.max_batch_rows) - sum(item.rows for item in batch))
                 return batch
         if open_windows:
             self._timer = asyncio.get_running_loop().call_later(min(open_windows), self._dispatch)
@@ -186,11 +212,17 @@ class Batcher:
             if not item.future.done():
                 batch.append(item)
                 rows += item.rows
-        for left in group if self._limits.max_queue_delay else ():
-            left.released = True  # what was gathered together does not wait again
         if not group:
             del self._groups[item.key]
         return batch
+
+    def _release(self, group: deque[_Item], rows: int) -> None:
+        """What was gathered together does not wait again: the next `rows` rows of `group` go to the next workers."""
+        for item in group if self._limits.max_queue_delay else ():
+            rows -= item.rows
+            if rows < 0:
+                break
+            item.released = True
 
     def _withdraw(self, items: Sequence[_Item]) -> None:
         """Take back what has not started, when its caller is gone."""
@@ -215,6 +247,7 @@ class Batcher:
         if running.cancelled():  # the worker was closed
             return
         ran, rows = running.result(), sum(item.rows for item in batch)
+        self._statistics.batch(rows, ran.batch_seconds, ran.inference_seconds)
         self._metrics.batch_rows.observe(rows)
         self._metrics.inference_seconds.observe(ran.inference_seconds)
         for item, result in zip(batch, ran.results, strict=True):
@@ -227,6 +260,8 @@ class Batcher:
             else:
                 item.future.set_result(Outcome(result, queue, ran.batch_seconds, ran.inference_seconds, rows))
         self._dispatch()
+        if self._retired:
+            self.retire()
 
     def _count(self, weight: int) -> None:
         self._queued += weight

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tandem.errors import NotFound, Unavailable
 from tandem.metadata import ModelMetadata
+from tandem.model.config import ModelConfig, ModelIndex
+from tandem.model.statistics import Statistics
 
 from tandem_predictor.batcher import Batcher
 from tandem_predictor.runtime import LoadError
@@ -34,6 +36,8 @@ class LoadedModel:
 
     metadata: ModelMetadata
     version: str
+    config: ModelConfig
+    statistics: Statistics
     batcher: Batcher
 
 
@@ -63,10 +67,19 @@ class Repository:
         self.names = list(dict.fromkeys(file.name for file in files))
         self._models: dict[str, dict[str, LoadedModel]] = {name: {} for name in self.names}
         self._expected = {(file.name, file.version) for file in files}
+        self._unloaded: set[tuple[str, str]] = set()
 
     def add(self, model: LoadedModel) -> None:
-        """Make `model` available."""
-        self._models[model.metadata.name][model.version] = model
+        """Make `model` available, in place of an older load of it, whose requests are still answered."""
+        name, version = model.metadata.name, model.version
+        if name not in self._models:
+            self.names.append(name)
+        versions = self._models.setdefault(name, {})
+        if old := versions.get(version):
+            old.batcher.retire()
+        versions[version] = model
+        self._expected.add((name, version))
+        self._unloaded.discard((name, version))
 
     def find(self, name: str, version: str) -> LoadedModel:
         """The model; raises NotFound naming what there is, or Unavailable while it is loading."""
@@ -77,7 +90,30 @@ class Repository:
             raise NotFound(f"version '{version[:20]}' of model '{name}' is not found; there is: {', '.join(known)}")
         if found := self._models[name].get(version or known[-1]):
             return found
-        raise Unavailable(f"not ready: model '{name}' is still loading", retry_after=1)
+        state = "unloaded" if (name, version or known[-1]) in self._unloaded else "still loading"
+        raise Unavailable(f"not ready: model '{name}' is {state}", retry_after=1)
+
+    def loaded(self) -> Sequence[LoadedModel]:
+        """Every loaded model version."""
+        return [model for versions in self._models.values() for model in versions.values()]
+
+    def index(self) -> Sequence[ModelIndex]:
+        """Every known model version, loaded or not."""
+        entries = []
+        for name, version in sorted(self._expected):
+            ready = version in self._models[name]
+            reason = "" if ready else "unloaded" if (name, version) in self._unloaded else "loading"
+            entries.append(ModelIndex(name, version, ready, reason))
+        return entries
+
+    def unload(self, name: str) -> None:
+        """Let go of a model; its running batches end, what is queued is refused. Raises NotFound."""
+        if name not in self._models:
+            raise NotFound(f"model '{name[:100]}' is not found; this server holds: {', '.join(self.names)}")
+        for version, model in self._models[name].items():
+            self._unloaded.add((name, version))
+            model.batcher.retire()
+        self._models[name] = {}
 
     def close(self) -> None:
         """Stop every model's workers."""

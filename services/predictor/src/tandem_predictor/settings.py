@@ -20,6 +20,9 @@ class Settings(DoorSettings):
         "", text, "folder of the model [/mnt/models if not empty, else $TANDEM_DEFAULT_MODEL_DIR]", "model"
     )
     allow_python_models: bool = flag(False, boolean, "run a model.py found there: code of whoever wrote it", "model")
+    model_control: str = flag(
+        "none", choice("none", "explicit"), "explicit: models can be loaded from outside", "model"
+    )
     device: str = flag("auto", choice("auto", "cpu", "cuda"), "what ONNX Runtime runs on: auto, cpu or cuda", "engine")
     instances: int = flag(0, integer(0, 256), "batches run at the same time; 0: by the CPUs of the cgroup", "engine")
     threads: int = flag(0, integer(0, 1024), "engine threads an instance; 0: CPUs / instances", "engine")

@@ -57,7 +57,7 @@ class Worker:
 
     def close(self) -> None:
         """Let the running batch end; start no other."""
-        self.executor.shutdown(wait=True, cancel_futures=True)
+        self.executor.shutdown(wait=False, cancel_futures=True)
 
     def _together(self, requests: Sequence[Arrays]) -> Ran:
         start = time.perf_counter()

@@ -16,7 +16,8 @@ from tandem_transformer import __version__
 from tandem_transformer.link import Link
 from tandem_transformer.pipeline import Pipeline
 from tandem_transformer.predictor import Address, GrpcPredictor
-from tandem_transformer.settings import GRPC, Settings, options, target
+from tandem_transformer.rest_predictor import V1Predictor, V2Predictor
+from tandem_transformer.settings import GRPC, Settings, base_url, options, target
 from tandem_transformer.transformer import find
 
 log = logging.getLogger("tandem.transformer")
@@ -26,13 +27,11 @@ class Gateway:
     """The running service."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.hop_protocol != GRPC:
-            raise Fatal(f"the predictor protocol {settings.hop_protocol} is not in this release yet; expected {GRPC}")
         self._settings = settings
         metrics = TransformerMetrics(CollectorRegistry(), __version__)
         threads = settings.max_threads or cpus.available()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pipeline")
-        self._predictor = GrpcPredictor(address(settings))
+        self._predictor = predictor(settings)
         self._pipeline = Pipeline(settings.model_name, self._predictor, self._executor, metrics)
         self.doors = Doors(
             self._pipeline, metrics, settings, default_timeout=settings.predictor_request_timeout_seconds
@@ -69,6 +68,16 @@ class Gateway:
         self._pipeline.close()
         await self._predictor.close()
         log.info("stopped")
+
+
+def predictor(settings: Settings) -> GrpcPredictor | V1Predictor | V2Predictor:
+    """The predictor, by the protocol that it speaks. Raises Fatal on an address that does not suit it."""
+    if settings.hop_protocol == GRPC:
+        return GrpcPredictor(address(settings))
+    if settings.predictor_host.startswith("unix:"):
+        raise Fatal(f"--predictor_host={settings.predictor_host}: a Unix socket is for --predictor_protocol={GRPC}")
+    kind = V1Predictor if settings.hop_protocol == "v1" else V2Predictor
+    return kind(base_url(settings.predictor_host), max(settings.max_message_bytes, settings.max_send))
 
 
 def address(settings: Settings) -> Address:

@@ -18,12 +18,17 @@ from tandem.errors import NotFound, Unavailable
 from tandem.inference import Arrays, Call, InferRequest, InferResponse, RequestedOutput
 from tandem.metadata import ModelMetadata, match, select
 from tandem.metrics import TransformerMetrics
+from tandem.model.classification import classify
+from tandem.model.config import ModelConfig, ModelIndex
+from tandem.model.statistics import ModelStatistics, Statistics
 
 from tandem_transformer import __version__
 from tandem_transformer.steps import Step
 from tandem_transformer.transformer import Transformer
 
 log = logging.getLogger("tandem.user")
+
+EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "schedule_policy", "statistics")
 
 
 class Predictor(Protocol):
@@ -47,7 +52,7 @@ class _Fitted:
 class Pipeline:
     """One model's way from request to response. `fit` gives it the transformer, again when the model changes."""
 
-    info = ServerInfo("tandem-transformer", __version__, ("binary_tensor_data",))
+    info = ServerInfo("tandem-transformer", __version__, EXTENSIONS)
 
     def __init__(self, name: str, predictor: Predictor, executor: Executor, metrics: TransformerMetrics) -> None:
         self._name = name
@@ -58,6 +63,7 @@ class Pipeline:
         self._postprocess_seconds = metrics.postprocess_seconds.labels(name)
         self._hop_seconds = metrics.hop_seconds
         self._hop_total = metrics.hop_total.labels("socket")
+        self._statistics = Statistics()
         self._fitted: _Fitted | None = None
         self._retired: list[Transformer] = []  # calls in flight may still use them
 
@@ -100,9 +106,53 @@ class Pipeline:
             properties=model.properties,
         )
 
+    async def config(self, name: str, version: str) -> ModelConfig:
+        """The pair's tensors; batches are the predictor's affair, so requests keep their own shapes here."""
+        described = await self.metadata(name, version)
+        return ModelConfig(
+            name=self._name,
+            platform=described.platform,
+            backend="tandem",
+            max_batch_size=0,
+            max_queue_delay_us=0,
+            inputs=described.inputs,
+            outputs=described.outputs,
+        )
+
+    def statistics(self, name: str, version: str) -> Sequence[ModelStatistics]:
+        """The requests that came through here; batches are counted by the predictor."""
+        if name:
+            self.model_ready(name, version)
+        return [ModelStatistics(self._name, model.version, self._statistics) for model in self.index()]
+
+    def index(self) -> Sequence[ModelIndex]:
+        """The one model, in the predictor's newest version."""
+        if self._fitted is None:
+            return [ModelIndex(self._name, "", ready=False, reason="the predictor has not answered yet")]
+        versions = self._fitted.model.versions
+        return [ModelIndex(self._name, versions[-1] if versions else "1", ready=True)]
+
+    async def load(self, name: str) -> None:
+        """Not here."""
+        raise Unavailable("the transformer holds no models; ask the predictor, started with --model_control=explicit")
+
+    async def unload(self, name: str) -> None:
+        """Not here."""
+        await self.load(name)
+
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:
         """Answer `request`; every failure is the TandemError that tells whose fault it was."""
         self._require(request.model_name)
+        start = time.perf_counter()
+        success = False
+        try:
+            response = await self._run(request, call)
+            success = True
+            return response
+        finally:
+            self._statistics.request(time.perf_counter() - start, call.timings, rows=1, success=success)
+
+    async def _run(self, request: InferRequest, call: Call) -> InferResponse:
         fitted = self._current()
         context = self._context(request, call)
         inputs = request.inputs
@@ -116,12 +166,13 @@ class Pipeline:
         if fitted.postprocess.overridden:
             with call.timings.phase("postprocess"), self._postprocess_seconds.time():
                 outputs = await fitted.postprocess.run(outputs, context)
+        outputs = select(outputs, request.output_names)
         return InferResponse(
             model_name=self._name,
-            model_version=answer.model_version,
+            model_version=answer.model_version or "1",  # a V1 predictor has no versions
             id=call.id,
             parameters=answer.parameters,
-            outputs=select(outputs, request.output_names),
+            outputs=classify(outputs, request.outputs) if fitted.postprocess.overridden else outputs,
         )
 
     async def _predict(self, request: InferRequest, inputs: Arrays, fitted: _Fitted, call: Call) -> InferResponse:

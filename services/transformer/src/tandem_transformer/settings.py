@@ -60,6 +60,16 @@ def target(host: str) -> str:
     return f"{bare}:{8082 if bare in ('localhost', '127.0.0.1', '[::1]') else 80}"
 
 
+def base_url(host: str) -> str:
+    """The URL of a REST --predictor_host: without a port, 8080 on this machine and 80 elsewhere."""
+    if host.startswith("https://"):
+        return host.rstrip("/")
+    bare = target(host)
+    if bare.endswith(":8082") and ":8082" not in host:
+        bare = bare.removesuffix("8082") + "8080"
+    return f"http://{bare}"
+
+
 def options(given: str) -> Mapping[str, str]:
     """--transformer_options as a mapping; raises Fatal on an entry without `=`."""
     entries = [entry.strip() for entry in given.split(",") if entry.strip()]

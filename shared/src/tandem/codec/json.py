@@ -8,33 +8,25 @@ Source: Open Inference Protocol v2 (REST) and Triton's "Binary tensor data exten
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import orjson
-import simdjson
 
 from tandem import tensors
+from tandem.codec.fields import Blocks, Object, decode_tensor, objects_of, parameters_of, parse_object, text_of
 from tandem.codec.message import require_unique
 from tandem.errors import InvalidInput
-from tandem.inference import InferRequest, InferResponse, Parameter, RequestedOutput
+from tandem.inference import InferRequest, InferResponse, Limits, RequestedOutput
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.tensors import Array
 
-_BUFFERS: dict[str, tuple[Literal["d", "i", "u"], str]] = {  # NumPy kind -> simdjson's buffer type, its dtype
-    "f": ("d", "<f8"),
-    "V": ("d", "<f8"),  # BF16
-    "i": ("i", "<i8"),
-    "u": ("u", "<u8"),
-}
-_DEPTH = 32  # nested arrays looked into; no shape has more dimensions
-_Object = Mapping[str, object]  # a JSON object as simdjson shows it; every value that leaves it is checked
+_LIMITS = Limits()
 
 
-def decode_request(body: bytes, model_name: str, model_version: str, json_size: int | None = None) -> InferRequest:
+def decode_request(
+    body: bytes, model_name: str, model_version: str, json_size: int | None = None, limits: Limits = _LIMITS
+) -> InferRequest:
     """The request in `body`: `json_size` bytes of JSON, then the binary blocks (None: all of it is JSON).
 
     Raises InvalidInput saying what is wrong, what was expected and which tensor it concerns.
@@ -45,24 +37,95 @@ def decode_request(body: bytes, model_name: str, model_version: str, json_size: 
     if not 0 < size <= len(body):
         raise InvalidInput(f"Inference-Header-Content-Length is {size}, expected 1 to {len(body)}, the body's length")
     document = parse_object(body[:size] if size < len(body) else body)
-    blocks = _Blocks(memoryview(body)[size:])
-    inputs = [_decode_tensor(item, blocks) for item in _objects(document, "inputs")]
+    blocks = Blocks(memoryview(body)[size:])
+    described = objects_of(document, "inputs")
+    limits.check_count("input", len(described))
+    inputs = [decode_tensor(item, blocks, limits) for item in described]
     blocks.finish()
     if not inputs:
         raise InvalidInput('the request has no inputs; expected {"inputs": [{"name", "shape", "datatype", "data"}]}')
-    requested = tuple(_decode_output(item) for item in _objects(document, "outputs"))
+    requested = tuple(_decode_output(item) for item in objects_of(document, "outputs"))
+    limits.check_count("output", len(requested))
+    limits.check_names(*[name for name, _ in inputs], *[output.name for output in requested])
     require_unique("input", [name for name, _ in inputs])
     require_unique("output", [output.name for output in requested])
-    parameters = _parameters(document)
+    parameters = parameters_of(document)
     return InferRequest(
         model_name=model_name,
         model_version=model_version,
-        id=_text(document, "id", default=""),
+        id=text_of(document, "id", default=""),
         parameters=parameters,
         inputs=dict(inputs),
         outputs=requested,
         raw=parameters.get("binary_data_output") is True,
     )
+
+
+def decode_raw_request(body: bytes, model: ModelMetadata, version: str) -> InferRequest:
+    """The raw binary request (Inference-Header-Content-Length: 0): `body` is the data of the model's one input.
+
+    A BYTES input gets one element. Otherwise the first variable dimension is what the size says, the others are 1.
+    """
+    if len(model.inputs) != 1:
+        raise InvalidInput(f"a raw binary request is for models with one input; '{model.name}' has {len(model.inputs)}")
+    spec = model.inputs[0]
+    if spec.datatype == "BYTES":
+        array: Array = tensors.read_only(tensors.objects([body]).reshape([1] * len(spec.shape)))
+    else:
+        fixed = math.prod(dim for dim in spec.shape if dim != -1) * tensors.DTYPES[spec.datatype].itemsize
+        shape = [1 if dim == -1 else dim for dim in spec.shape]
+        if -1 in spec.shape:
+            shape[list(spec.shape).index(-1)] = len(body) // max(fixed, 1)
+        array = tensors.decode_raw(spec.name, spec.datatype, shape, body)
+    return InferRequest(model_name=model.name, model_version=version, inputs={spec.name: array}, raw=True)
+
+
+def decode_response(body: bytes, json_size: int | None) -> InferResponse:
+    """The response of a REST predictor; raises InvalidInput if it breaks the protocol."""
+    size = len(body) if json_size is None else json_size
+    document = parse_object(body[:size])
+    blocks = Blocks(memoryview(body)[size:])
+    outputs = [decode_tensor(item, blocks, _LIMITS) for item in objects_of(document, "outputs")]
+    return InferResponse(
+        model_name=text_of(document, "model_name", default=""),
+        model_version=text_of(document, "model_version", default=""),
+        id=text_of(document, "id", default=""),
+        outputs=dict(outputs),
+    )
+
+
+def encode_request(request: InferRequest) -> bytes:
+    """The JSON body that asks a REST predictor for `request`."""
+    inputs = [
+        {"name": name, "datatype": tensors.datatype_of(a.dtype), "shape": a.shape, "data": _values(name, a)}
+        for name, a in request.inputs.items()
+    ]
+    document: dict[str, object] = {"id": request.id, "inputs": inputs}
+    if request.outputs:
+        document["outputs"] = [{"name": o.name, "parameters": dict(o.parameters)} for o in request.outputs]
+    if request.parameters:
+        document["parameters"] = dict(request.parameters)
+    return encode(document)
+
+
+def decode_error(body: bytes) -> str:
+    """The text of an error body, as the protocol or FastAPI names it; raises ValueError on other forms."""
+    document = orjson.loads(body)
+    text = (document.get("error") or document.get("detail")) if isinstance(document, dict) else None
+    if not isinstance(text, str):
+        raise ValueError("no error text")
+    return text
+
+
+def decode_metadata(body: bytes) -> ModelMetadata:
+    """A model as a REST server describes it; raises InvalidInput or KeyError on another form."""
+    document = orjson.loads(body)
+
+    def specs(kind: str) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(t["name"], t["datatype"], tuple(t["shape"])) for t in document.get(kind) or ())
+
+    versions = tuple(document.get("versions") or ())
+    return ModelMetadata(document["name"], versions, document.get("platform") or "", specs("inputs"), specs("outputs"))
 
 
 def encode_response(response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]:
@@ -110,175 +173,9 @@ def encode(document: object) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def parse_object(body: bytes) -> _Object:
-    """The JSON object in `body`; raises InvalidInput on anything else, deep nesting included."""
-    try:
-        document = _parse(body)
-    except (ValueError, RuntimeError) as error:  # RuntimeError: nested deeper than simdjson's limit of 1,024
-        reason = str(error).partition(":")[2] or str(error)
-        raise InvalidInput(f"the body is not valid JSON:{reason}") from None
-    if not isinstance(document, simdjson.Object):
-        raise InvalidInput("the body is not a JSON object")
-    return document
-
-
-def _parse(body: bytes) -> object:
-    try:
-        return simdjson.Parser().parse(body)
-    except ValueError as error:
-        if not str(error).startswith(("NUMBER_ERROR", "BIGINT_ERROR")):
-            raise
-    # JavaScript writes 2**64 as an integer, which simdjson does not know; orjson reads it as the float that it is.
-    return simdjson.Parser().parse(orjson.dumps(orjson.loads(body)))
-
-
-class _Blocks:
-    """The binary part of a body, handed out tensor by tensor."""
-
-    def __init__(self, data: memoryview) -> None:
-        self._data = data
-        self._offset = 0
-
-    def take(self, name: str, size: object) -> memoryview:
-        """The next `size` bytes."""
-        left = len(self._data) - self._offset
-        if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= left:
-            raise InvalidInput(f"input '{name}': binary_data_size is {size!r}, expected an integer from 0 to {left}")
-        self._offset += size
-        return self._data[self._offset - size : self._offset]
-
-    def finish(self) -> None:
-        """Raise InvalidInput if bytes are left."""
-        if left := len(self._data) - self._offset:
-            raise InvalidInput(f"{left} bytes are left after the last tensor's binary data")
-
-
-def _decode_tensor(item: _Object, blocks: _Blocks) -> tuple[str, Array]:
-    name = _text(item, "name", "an input: ")
-    datatype = _text(item, "datatype", f"input '{name}': ")
-    dtype, shape, parameters = (
-        tensors.dtype_of(name, datatype),
-        _shape(name, item),
-        _parameters(item, f"input '{name}': "),
-    )
-    if "binary_data_size" in parameters:
-        if "data" in item:
-            raise InvalidInput(f"input '{name}': both data and binary_data_size are given")
-        return name, tensors.decode_raw(name, datatype, shape, blocks.take(name, parameters["binary_data_size"]))
-    data = item.get("data")
-    if not isinstance(data, simdjson.Array):
-        raise InvalidInput(f"input '{name}': data is missing or not an array")
-    count = tensors.count_of(name, shape)
-    if len(data) != count or isinstance(next(iter(data), None), simdjson.Array):
-        _check_nesting(name, data, shape)
-    flat = _flatten(name, datatype, data, dtype)
-    if flat.size != count:
-        raise InvalidInput(f"input '{name}': {flat.size} elements, expected {count} for shape {shape}")
-    return name, tensors.read_only(tensors.narrow(name, datatype, flat).reshape(shape))
-
-
-def _flatten(name: str, datatype: str, data: simdjson.Array, dtype: np.dtype[np.generic]) -> Array:
-    """Every element of `data` in row-major order, in the widest type of its kind."""
-    if buffer := _BUFFERS.get(dtype.kind):
-        try:
-            return np.frombuffer(data.as_buffer(of_type=buffer[0]), buffer[1])
-        except (TypeError, ValueError):
-            raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected {datatype}") from None
-    leaves = list(_leaves(data.as_list()))
-    if dtype.hasobject:
-        texts = [leaf.encode() for leaf in leaves if isinstance(leaf, str)]
-        if len(texts) != len(leaves):
-            raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected a string, as BYTES are in JSON")
-        return tensors.objects(texts)
-    if not all(leaf is True or leaf is False or leaf in (0, 1) for leaf in leaves):
-        raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected true or false")
-    return np.array(leaves, dtype)
-
-
-def _culprit(data: simdjson.Array, dtype: np.dtype[np.generic]) -> str:
-    """Words for a value that does not suit `dtype`. A few hundred are looked at: a refusal must not cost much."""
-    fits = {"f": (int, float), "V": (int, float), "i": (int,), "u": (int,), "O": (str,), "b": (bool,)}[dtype.kind]
-    for value in itertools.islice(_leaves(data), 500):
-        if not isinstance(value, fits) or (isinstance(value, bool) and dtype.kind != "b"):
-            return f"data holds {orjson.dumps(value).decode()[:40]}"
-    return "data holds a value of another type or beyond 64 bits"
-
-
-def _leaves(values: Iterable[object], depth: int = 0) -> Iterator[object]:
-    for value in values:
-        if isinstance(value, (list, simdjson.Array)) and depth <= _DEPTH:
-            yield from _leaves(value, depth + 1)
-        elif isinstance(value, simdjson.Object):
-            yield value.as_dict()
-        else:
-            yield value
-
-
-def _check_nesting(name: str, data: simdjson.Array, shape: Sequence[int]) -> None:
-    """Raise InvalidInput unless `data` is nested as `shape` says; an array of one may stand for its element."""
-    if not isinstance(next(iter(data), None), simdjson.Array) and len(shape) != 1:
-        raise InvalidInput(f"input '{name}': {len(data)} elements, expected {math.prod(shape)} for shape {list(shape)}")
-    rows = [row for row in data if isinstance(row, simdjson.Array)] if len(shape) > 1 else []
-    if len(data) != (shape[0] if shape else -1) or (len(shape) > 1 and len(rows) != len(data)):
-        raise InvalidInput(f"input '{name}': data is nested otherwise than shape {list(shape)} says")
-    for row in rows:
-        _check_nesting(name, row, shape[1:])
-
-
-def _decode_output(item: _Object) -> RequestedOutput:
-    name = _text(item, "name", "an output: ")
-    return RequestedOutput(name, _parameters(item, f"output '{name}': "))
-
-
-def _objects(document: _Object, key: str) -> list[_Object]:
-    value = document.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, simdjson.Array) or not all(isinstance(item, simdjson.Object) for item in value):
-        raise InvalidInput(f"'{key}' is not an array of objects")
-    return [item for item in value if isinstance(item, simdjson.Object)]
-
-
-def _text(item: _Object, key: str, where: str = "", default: str | None = None) -> str:
-    value = item.get(key, default)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str):
-        raise InvalidInput(f"{where}'{key}' is {_shown(value)}, expected a string")
-    return value
-
-
-def _shape(name: str, item: _Object) -> list[int]:
-    value = item.get("shape")
-    dims = list(value) if isinstance(value, simdjson.Array) else [value]
-    shape = [dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool) and dim < 2**63]
-    if len(shape) != len(dims) or not isinstance(value, simdjson.Array):
-        raise InvalidInput(f"input '{name}': shape is {_shown(value)}, expected an array of integers")
-    return shape
-
-
-def _parameters(item: _Object, where: str = "") -> dict[str, Parameter]:
-    value = item.get("parameters")
-    if value is None:
-        return {}
-    if not isinstance(value, simdjson.Object):
-        raise InvalidInput(f"{where}'parameters' is {_shown(value)}, expected an object")
-    parameters: dict[str, Parameter] = {}
-    for key, parameter in value.items():
-        if not isinstance(parameter, (bool, int, float, str)):
-            raise InvalidInput(f"{where}parameter '{key}' is {_shown(parameter)}, expected a string, number or boolean")
-        parameters[key] = parameter
-    return parameters
-
-
-def _shown(value: object) -> str:
-    """A JSON value in an error text: short, and `missing` for what is not there."""
-    if value is None:
-        return "missing"
-    if isinstance(value, (simdjson.Array, simdjson.Object)):
-        text: str | bytes = value.mini  # its stubs say str, and it gives bytes
-        return (text.decode() if isinstance(text, bytes) else text)[:60] if len(value) < 100 else "a long list"
-    return orjson.dumps(value).decode()[:60]
+def _decode_output(item: Object) -> RequestedOutput:
+    name = text_of(item, "name", "an output: ")
+    return RequestedOutput(name, parameters_of(item, f"output '{name}': "))
 
 
 def _values(name: str, array: Array) -> object:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from tandem import tensors
 from tandem.errors import Internal, InvalidInput
-from tandem.inference import Arrays, InferRequest, InferResponse, Parameter, RequestedOutput
+from tandem.inference import Arrays, InferRequest, InferResponse, Limits, Parameter, RequestedOutput
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.oip import inference_pb2 as pb
 
@@ -32,6 +32,9 @@ FIELDS = {
 }
 
 
+_LIMITS = Limits()
+
+
 class _Tensor(Protocol):
     """What input and output tensor messages share."""
 
@@ -44,10 +47,15 @@ class _Tensor(Protocol):
     def contents(self) -> pb.InferTensorContents: ...
 
 
-def decode_request(message: pb.ModelInferRequest) -> InferRequest:
+def decode_request(message: pb.ModelInferRequest, limits: Limits = _LIMITS) -> InferRequest:
     """The request in `message`; raises InvalidInput, naming the tensor, on anything the protocol does not allow."""
     if not message.inputs:
         raise InvalidInput("the request has no inputs")
+    limits.check_count("input", len(message.inputs))
+    limits.check_count("output", len(message.outputs))
+    limits.check_names(message.id, *[i.name for i in message.inputs], *[o.name for o in message.outputs])
+    for tensor in message.inputs:
+        limits.check_elements(tensor.name, tensor.shape)
     requested = tuple(RequestedOutput(o.name, decode_parameters(o.parameters)) for o in message.outputs)
     require_unique("output", [output.name for output in requested])
     return InferRequest(

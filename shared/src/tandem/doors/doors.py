@@ -7,9 +7,9 @@ import asyncio
 from tandem.doors import grpc_server
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.grpc_server import Listen
-from tandem.doors.http_server import HttpServer
 from tandem.doors.ledger import Ledger
-from tandem.doors.rest import RestDoor
+from tandem.doors.rest.door import Bounds, RestDoor
+from tandem.doors.rest.server import HttpServer
 from tandem.doors.servicer import InferenceServicer
 from tandem.doors.settings import DoorSettings
 from tandem.lifecycle import Readiness
@@ -32,10 +32,15 @@ class Doors:
             default_timeout=default_timeout or None,
             access_log=settings.enable_latency_logging,
         )
-        rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, settings.max_receive)
-        servicer = InferenceServicer(endpoint, self.readiness, self.ledger)
-        sizes = {"max_receive": settings.max_receive, "max_send": settings.max_send}
-        self._http = HttpServer(rest.application(), settings.grace)
+        bounds = Bounds(settings.max_receive, settings.limits, settings.enable_docs_url)
+        rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, bounds)
+        servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits)
+        sizes = {
+            "max_receive": settings.max_receive,
+            "max_send": settings.max_send,
+            "max_metadata": settings.max_header_bytes,
+        }
+        self._http = HttpServer(rest.application(), settings.grace, settings.max_header_bytes)
         self._grpc = grpc_server.make(servicer, self.readiness, **sizes)
         self.http_port = self.grpc_port = 0
 

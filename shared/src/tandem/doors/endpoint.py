@@ -8,6 +8,8 @@ from typing import Protocol
 
 from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata
+from tandem.model.config import ModelConfig, ModelIndex
+from tandem.model.statistics import ModelStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,26 @@ class Endpoint(Protocol):
 
     async def metadata(self, name: str, version: str) -> ModelMetadata:
         """The model's versions and tensors; raises Unavailable while they are not known."""
+        ...
+
+    async def config(self, name: str, version: str) -> ModelConfig:
+        """How the model is served."""
+        ...
+
+    def statistics(self, name: str, version: str) -> Sequence[ModelStatistics]:
+        """The counts of a model's versions; of every model if `name` is empty."""
+        ...
+
+    def index(self) -> Sequence[ModelIndex]:
+        """Every model version, ready or not."""
+        ...
+
+    async def load(self, name: str) -> None:
+        """Load a model, again if it is loaded; raises Unavailable where models are not controlled from outside."""
+        ...
+
+    async def unload(self, name: str) -> None:
+        """Unload a model; raises as `load` does."""
         ...
 
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:

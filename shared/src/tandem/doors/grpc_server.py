@@ -34,12 +34,16 @@ class Listen:
     unix: str = ""
 
 
-def make(servicer: InferenceServicer, readiness: Readiness, *, max_receive: int, max_send: int) -> grpc.aio.Server:
+def make(
+    servicer: InferenceServicer, readiness: Readiness, *, max_receive: int, max_send: int, max_metadata: int
+) -> grpc.aio.Server:
     """A server with inference, health and reflection, bound to nothing yet."""
     options = [
         ("grpc.so_reuseport", 0),  # with it, a second server on a taken port starts without an error
         ("grpc.max_receive_message_length", max_receive),
         ("grpc.max_send_message_length", max_send),
+        ("grpc.max_metadata_size", max_metadata),
+        ("grpc.absolute_max_metadata_size", max_metadata),
         ("grpc.keepalive_permit_without_calls", 1),  # a client may probe an idle connection ...
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # ... as often as this
     ]

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Protocol
 
+from tandem.codec import management
 from tandem.codec import message as codec
 from tandem.doors.endpoint import Endpoint
+from tandem.doors.interceptors import INTERNAL
 from tandem.doors.ledger import PENDING, Ledger
+from tandem.doors.streams import ordered
+from tandem.errors import TandemError
+from tandem.inference import Limits
 from tandem.lifecycle import Readiness
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
+from tandem.oip import model_config_pb2 as config_pb
+from tandem.oip import repository_pb2 as repository_pb
+from tandem.oip import statistics_pb2 as statistics_pb
+from tandem.timings import Timings
+
+log = logging.getLogger("tandem.grpc")
 
 
 class ServicerContext(Protocol):
@@ -30,10 +43,11 @@ class ServicerContext(Protocol):
 
 
 class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
-    """The six RPCs of the protocol. Errors are raised as TandemError; the interceptor translates them."""
+    """The protocol's RPCs and Triton's extensions. Errors are TandemErrors; the interceptor translates them."""
 
-    def __init__(self, endpoint: Endpoint, readiness: Readiness, ledger: Ledger) -> None:
+    def __init__(self, endpoint: Endpoint, readiness: Readiness, ledger: Ledger, limits: Limits) -> None:
         self._endpoint = endpoint
+        self._limits = limits
         self._readiness = readiness
         self._ledger = ledger
 
@@ -67,15 +81,77 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: ServicerContext) -> pb.ModelInferResponse:
         """One inference; the phases go back as trailing metadata `server-timing`."""
-        with self._ledger.open("grpc", request.model_name, headers_of(context), context.time_remaining()) as call:
+        message, timings = await self._infer(request, headers_of(context), context.time_remaining())
+        context.set_trailing_metadata((("server-timing", timings.header()),))
+        return message
+
+    async def ModelStreamInfer(
+        self, request_iterator: AsyncIterator[pb.ModelInferRequest], context: ServicerContext
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        """Answers in the order of the requests, of which a few are worked on at the same time."""
+        headers = headers_of(context)
+        async with aclosing(ordered(request_iterator, lambda request: self._answer(request, headers))) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def ModelConfig(
+        self, request: config_pb.ModelConfigRequest, context: ServicerContext
+    ) -> config_pb.ModelConfigResponse:
+        """How a model is served."""
+        config = await self._endpoint.config(request.name, request.version)
+        return config_pb.ModelConfigResponse(config=management.config_message(config))
+
+    async def ModelStatistics(
+        self, request: statistics_pb.ModelStatisticsRequest, context: ServicerContext
+    ) -> statistics_pb.ModelStatisticsResponse:
+        """How often and how long models have run."""
+        return management.statistics_message(self._endpoint.statistics(request.name, request.version))
+
+    async def RepositoryIndex(
+        self, request: repository_pb.RepositoryIndexRequest, context: ServicerContext
+    ) -> repository_pb.RepositoryIndexResponse:
+        """Every model version."""
+        models = [model for model in self._endpoint.index() if model.ready or not request.ready]
+        return management.index_message(models)
+
+    async def RepositoryModelLoad(
+        self, request: repository_pb.RepositoryModelLoadRequest, context: ServicerContext
+    ) -> repository_pb.RepositoryModelLoadResponse:
+        """Load a model."""
+        await self._endpoint.load(request.model_name)
+        return repository_pb.RepositoryModelLoadResponse()
+
+    async def RepositoryModelUnload(
+        self, request: repository_pb.RepositoryModelUnloadRequest, context: ServicerContext
+    ) -> repository_pb.RepositoryModelUnloadResponse:
+        """Unload a model."""
+        await self._endpoint.unload(request.model_name)
+        return repository_pb.RepositoryModelUnloadResponse()
+
+    async def _infer(
+        self, request: pb.ModelInferRequest, headers: Mapping[str, str], seconds: float | None
+    ) -> tuple[pb.ModelInferResponse, Timings]:
+        with self._ledger.open("grpc", request.model_name, headers, seconds) as call:
             with call.timings.phase("decode"):
-                decoded = codec.decode_request(request)
-            call.identify(decoded)
+                decoded = codec.decode_request(request, self._limits)
+            call.begin(decoded)
             response = await self._endpoint.infer(decoded, call)
             with call.timings.phase("encode"):
                 message = codec.encode_response(response, raw=decoded.raw)
-            context.set_trailing_metadata((("server-timing", call.timings.header()),))
-            return message
+            return message, call.timings
+
+    async def _answer(self, request: pb.ModelInferRequest, headers: Mapping[str, str]) -> pb.ModelStreamInferResponse:
+        """One request of a stream; its error does not end the stream."""
+        try:
+            message, _ = await self._infer(request, headers, None)
+            return pb.ModelStreamInferResponse(infer_response=message)
+        except TandemError as error:
+            text = error.message
+        except Exception:
+            log.exception("a request of a stream failed")
+            text = INTERNAL
+        empty = pb.ModelInferResponse(id=request.id, model_name=request.model_name)
+        return pb.ModelStreamInferResponse(error_message=text, infer_response=empty)
 
 
 def headers_of(context: ServicerContext) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tandem.inference import Limits
 from tandem.settings import boolean, choice, flag, integer, number, text
 
 PORT = integer(0, 65535)
@@ -24,13 +25,23 @@ class DoorSettings:
     grpc_max_receive_message_length: int = flag(0, LENGTH, "largest gRPC request; 0: as above", "limits")
     grpc_max_send_message_length: int = flag(0, LENGTH, "largest gRPC response; 0: as above", "limits")
     max_in_flight: int = flag(1024, integer(1, 1_000_000), "requests worked on; more are refused with 429", "limits")
+    max_tensors: int = flag(256, integer(1, 65_536), "inputs, or requested outputs, of a request", "limits")
+    max_elements: int = flag(2**28, integer(1, 2**40), "elements of one tensor", "limits")
+    max_name_length: int = flag(256, integer(1, 65_536), "characters of a tensor's name or a request's id", "limits")
+    max_header_bytes: int = flag(16_384, integer(1024, 2**20), "largest header line, or gRPC metadata in all", "limits")
     grace: float = flag(30.0, SECONDS, "seconds that a stopping service waits for its calls at most", "shutdown")
     log_level: str = flag("info", choice("debug", "info", "warning", "error"), "least severe lines to log", "logs")
     log_format: str = flag("auto", choice("auto", "json", "console"), "json, console, or auto: by the terminal", "logs")
     enable_latency_logging: bool = flag(True, boolean, "log a line a request, with its phases", "logs")
+    enable_docs_url: bool = flag(False, boolean, "serve a page on the REST interface at /docs", "other")
     workers: int = flag(1, integer(1, 1024), "accepted for KServe; one process serves in this release", "other")
     print_config: bool = flag(False, boolean, "print every setting and its source, then end", "other")
     version: bool = flag(False, boolean, "print the version, then end", "other")
+
+    @property
+    def limits(self) -> Limits:
+        """What one request may bring."""
+        return Limits(self.max_tensors, self.max_elements, self.max_name_length)
 
     @property
     def max_receive(self) -> int:

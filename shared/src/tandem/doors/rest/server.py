@@ -14,7 +14,7 @@ KEEPALIVE_SECONDS = 75.0  # longer than the 60 s after which common load balance
 class HttpServer:
     """An application on a port. A client that leaves cancels its handler."""
 
-    def __init__(self, application: web.Application, grace: float) -> None:
+    def __init__(self, application: web.Application, grace: float, max_header_bytes: int) -> None:
         self._runner = web.AppRunner(
             application,
             handle_signals=False,
@@ -22,6 +22,8 @@ class HttpServer:
             access_log=None,
             keepalive_timeout=KEEPALIVE_SECONDS,
             shutdown_timeout=grace,
+            max_line_size=max_header_bytes,
+            max_field_size=max_header_bytes,
             read_bufsize=2**20,  # with aiohttp's 64 KiB a body of megabytes pauses and resumes reading throughout
         )
 

@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from tandem.codec import json as codec
+from tandem.codec import v1
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.interceptors import INTERNAL
 from tandem.doors.ledger import Ledger
+from tandem.doors.rest import management, openapi
 from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, TandemError, UnsupportedMediaType
+from tandem.inference import Call, InferRequest, Limits
 from tandem.lifecycle import Readiness
 from tandem.metrics import ServerMetrics
 
 log = logging.getLogger("tandem.http")
 
 JSON_SIZE = "Inference-Header-Content-Length"
+_WORTH_COMPRESSING = 1024  # bytes; less gains nothing
 _CODINGS = ("", "identity", "gzip", "deflate")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a request may be at most, and whether /docs is served."""
+
+    body: int  # bytes, before and after decompression
+    limits: Limits
+    docs: bool
 
 
 class RestDoor:
     """The routes. Errors are raised as TandemError; `_translate` turns them into answers."""
 
     def __init__(
-        self, endpoint: Endpoint, readiness: Readiness, ledger: Ledger, metrics: ServerMetrics, max_body: int
+        self, endpoint: Endpoint, readiness: Readiness, ledger: Ledger, metrics: ServerMetrics, bounds: Bounds
     ) -> None:
         self._endpoint = endpoint
         self._readiness = readiness
         self._ledger = ledger
         self._metrics = metrics
-        self._max_body = max_body
+        self._bounds = bounds
 
     def application(self) -> web.Application:
         """The aiohttp application with every route."""
-        app = web.Application(middlewares=[self._middleware()], client_max_size=self._max_body)
+        app = web.Application(middlewares=[self._middleware()], client_max_size=self._bounds.body)
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             app.router.add_post(f"{model}/infer", self._infer)
             app.router.add_get(model, self._model)
@@ -48,23 +62,49 @@ class RestDoor:
         app.router.add_get("/v2/health/live", self._live)
         app.router.add_get("/v2/health/ready", self._ready)
         app.router.add_get("/metrics", self._exposition)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{model}", self._v1_model)
+        app.router.add_post("/v1/models/{model:[^:/]+}:predict", self._v1_predict)
+        management.add_routes(app.router, self._endpoint)
+        openapi.add_routes(app.router, docs=self._bounds.docs)
         return app
 
     async def _infer(self, http: web.Request) -> web.Response:
-        model, version = http.match_info["model"], http.match_info.get("version", "")
-        with self._ledger.open("http", model, http.headers) as call:
+        with self._ledger.open("http", http.match_info["model"], http.headers) as call:
             body = await self._body(http)
-            with call.timings.phase("decode"):
-                request = codec.decode_request(body, model, version, _json_size(http))
-            call.identify(request)
+            request = await self._decode(http, body, call)
+            call.begin(request)
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
                 answer, json_size = codec.encode_response(response, request)
-            headers = {"Server-Timing": call.timings.header()}
-            if json_size is None:
-                return web.Response(body=answer, headers=headers, content_type="application/json")
-            headers[JSON_SIZE] = str(json_size)
-            return web.Response(body=answer, headers=headers, content_type="application/octet-stream")
+            return _answer(http, answer, call, json_size)
+
+    async def _decode(self, http: web.Request, body: bytes, call: Call) -> InferRequest:
+        model, version = http.match_info["model"], http.match_info.get("version", "")
+        json_size = _json_size(http)
+        metadata = await self._endpoint.metadata(model, version) if json_size == 0 and body else None
+        with call.timings.phase("decode"):
+            if metadata:
+                return codec.decode_raw_request(body, metadata, version)
+            return codec.decode_request(body, model, version, json_size, self._bounds.limits)
+
+    async def _v1_predict(self, http: web.Request) -> web.Response:
+        model = http.match_info["model"]
+        with self._ledger.open("http", model, http.headers) as call:
+            body = await self._body(http)
+            metadata = await self._endpoint.metadata(model, "")
+            with call.timings.phase("decode"):
+                request = v1.decode_request(body, metadata)
+            call.begin(request)
+            response = await self._endpoint.infer(request, call)
+            with call.timings.phase("encode"):
+                answer = v1.encode_response(response)
+            return _answer(http, answer, call, None)
+
+    async def _v1_model(self, http: web.Request) -> web.Response:
+        name = http.match_info["model"]
+        ready = self._endpoint.model_ready(name, "") and self._readiness.ready
+        return _json({"name": name, "ready": ready}, 200 if ready else 503)
 
     async def _server(self, http: web.Request) -> web.Response:
         info = self._endpoint.info
@@ -98,7 +138,7 @@ class RestDoor:
         coding = http.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
         if coding not in _CODINGS:
             raise UnsupportedMediaType("unknown Content-Encoding; expected gzip, deflate or none")
-        if (http.content_length or 0) > self._max_body:
+        if (http.content_length or 0) > self._bounds.body:
             raise self._too_large()
         try:
             return await http.read()
@@ -110,7 +150,7 @@ class RestDoor:
             ) from error
 
     def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"the body is larger than {self._max_body} bytes (--max_message_bytes)")
+        return PayloadTooLarge(f"the body is larger than {self._bounds.body} bytes (--max_message_bytes)")
 
     def _middleware(self) -> Middleware:
         @web.middleware
@@ -134,6 +174,17 @@ class RestDoor:
         if self._readiness.stopping or (not http.content.is_eof() and response.status >= 400):
             response.force_close()
         return response
+
+
+def _answer(http: web.Request, body: bytes, call: Call, json_size: int | None) -> web.Response:
+    """An inference's answer, compressed if the client asks for it and it is worth it."""
+    response = web.Response(body=body, headers={"Server-Timing": call.timings.header()})
+    response.content_type = "application/json" if json_size is None else "application/octet-stream"
+    if json_size is not None:
+        response.headers[JSON_SIZE] = str(json_size)
+    if len(body) >= _WORTH_COMPRESSING and hdrs.ACCEPT_ENCODING in http.headers:
+        response.enable_compression()
+    return response
 
 
 def _error(error: TandemError) -> web.Response:

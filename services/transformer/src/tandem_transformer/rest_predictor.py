@@ -1,0 +1,168 @@
+"""Predictors that speak REST: the Open Inference Protocol v2, or KServe's V1."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import aiohttp
+from tandem.codec import json as v2
+from tandem.codec import v1
+from tandem.errors import (
+    DeadlineExceeded,
+    Internal,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    TandemError,
+    Unavailable,
+)
+from tandem.inference import Call, InferRequest, InferResponse
+from tandem.metadata import ModelMetadata
+from tandem.timings import parse
+
+from tandem_transformer.predictor import MARGIN, forwarded
+
+_JSON = {"Content-Type": "application/json"}
+_STATUSES: dict[int, type[TandemError]] = {
+    **dict.fromkeys((400, 405, 415, 422), InvalidInput),
+    404: NotFound,
+    413: PayloadTooLarge,
+    429: Overloaded,
+    **dict.fromkeys((502, 503), Unavailable),
+    504: DeadlineExceeded,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    body: bytes
+    json_size: int | None
+    timing: str
+
+
+class RestPredictor:
+    """What both protocols share: one session that keeps its connections, and the meaning of statuses."""
+
+    def __init__(self, base: str, max_receive: int) -> None:
+        self._base = base  # http://host:port
+        self._max_receive = max_receive
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session:
+            await self._session.close()
+
+    async def _ask(self, method: str, path: str, body: bytes | None = None, call: Call | None = None) -> _Reply:
+        """One exchange; raises the TandemError that stands for its failure."""
+        self._session = self._session or aiohttp.ClientSession()  # made on the loop that uses it
+        remaining = call.deadline.earlier(MARGIN).remaining if call else 5.0
+        headers = _JSON | dict(forwarded(call) if call else ())
+        timeout = aiohttp.ClientTimeout(total=remaining)
+        try:
+            async with self._session.request(
+                method, self._base + path, data=body, headers=headers, timeout=timeout
+            ) as r:
+                data = await self._read(r)
+                if r.status >= 300:
+                    raise _error(r.status, data, r.headers.get("Retry-After", ""))
+                size = r.headers.get("Inference-Header-Content-Length", "")
+                return _Reply(data, int(size) if size.isdigit() else None, r.headers.get("Server-Timing", ""))
+        except TimeoutError:
+            raise DeadlineExceeded("the request's deadline passed while the predictor worked on it") from None
+        except aiohttp.ClientError:
+            raise Unavailable("the predictor cannot be reached", retry_after=1) from None
+
+    async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
+        data = await reply.content.read(self._max_receive + 1) if reply.content_length is None else b""
+        if len(data) > self._max_receive or (reply.content_length or 0) > self._max_receive:
+            raise PayloadTooLarge(
+                f"the predictor's answer is larger than {self._max_receive} bytes (--max_message_bytes)"
+            )
+        return data + await reply.read()
+
+
+class V2Predictor(RestPredictor):
+    """The Open Inference Protocol over REST."""
+
+    async def infer(self, request: InferRequest, call: Call) -> InferResponse:
+        """The predictor's answer; adds its phases and `hop` to `call.timings`."""
+        start = time.perf_counter()
+        version = f"/versions/{request.model_version}" if request.model_version else ""
+        path = f"/v2/models/{request.model_name}{version}/infer"
+        reply = await self._ask("POST", path, v2.encode_request(request), call)
+        try:
+            response = v2.decode_response(reply.body, reply.json_size)
+        except InvalidInput as error:
+            raise Internal(f"the predictor's answer breaks the protocol: {error.message}") from error
+        _time(call, reply, time.perf_counter() - start)
+        return response
+
+    async def metadata(self, name: str) -> ModelMetadata:
+        """The model as the predictor describes it."""
+        reply = await self._ask("GET", f"/v2/models/{name}")
+        try:
+            return v2.decode_metadata(reply.body)
+        except (ValueError, KeyError, TypeError):
+            return ModelMetadata(name, (), "", (), ())  # it does not describe its models
+
+    async def ready(self, name: str, *, pending: bool) -> bool:
+        """Whether the predictor would take a request."""
+        await self._ask("GET", f"/v2/models/{name}/ready")
+        return True
+
+
+class V1Predictor(RestPredictor):
+    """KServe's V1: instances in, predictions out, without names or datatypes."""
+
+    async def infer(self, request: InferRequest, call: Call) -> InferResponse:
+        """The predictions, as the output `predictions` unless they have names of their own."""
+        start = time.perf_counter()
+        reply = await self._ask(
+            "POST", f"/v1/models/{request.model_name}:predict", v1.encode_request(request.inputs), call
+        )
+        try:
+            outputs = v1.decode_response(reply.body)
+        except (ValueError, KeyError, TypeError, InvalidInput) as error:
+            raise Internal("the predictor's answer breaks the V1 protocol: it has no predictions") from error
+        _time(call, reply, time.perf_counter() - start)
+        return InferResponse(model_name=request.model_name, model_version="", id=call.id, outputs=outputs)
+
+    async def metadata(self, name: str) -> ModelMetadata:
+        """V1 describes nothing."""
+        return ModelMetadata(name, (), "", (), ())
+
+    async def ready(self, name: str, *, pending: bool) -> bool:
+        """Whether the predictor would take a request."""
+        await self._ask("GET", f"/v1/models/{name}")
+        return True
+
+
+def _time(call: Call, reply: _Reply, seconds: float) -> None:
+    phases = parse(reply.timing)
+    for name in ("queue", "batch", "inference"):
+        if name in phases:
+            call.timings.add(name, phases[name])
+    call.timings.add("hop", max(0.0, seconds - sum(phases.values())))
+
+
+def _error(status: int, body: bytes, retry_after: str) -> TandemError:
+    """The predictor's status as our own, with its words where it refused the request and not where it failed."""
+    kind = _STATUSES.get(status, Internal)
+    if kind in (Internal, Unavailable, DeadlineExceeded):
+        texts = {Unavailable: "the predictor is not ready", DeadlineExceeded: "the predictor took too long"}
+        return kind(texts.get(kind, "the predictor failed on this request; its log says more"), retry_after=1)
+    error = kind(_words(body) or f"the predictor answered {status}")
+    if retry_after.isdigit():
+        error.retry_after = int(retry_after)
+    return error
+
+
+def _words(body: bytes) -> str:
+    try:
+        document = v2.decode_error(body)
+    except ValueError:
+        return ""
+    return document

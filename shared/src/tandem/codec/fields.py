@@ -1,0 +1,204 @@
+"""The parts of a REST body: JSON objects, their fields, and tensors as typed arrays.
+
+simdjson parses; numbers never become Python objects, as its arrays hand themselves out as whole buffers. Every error
+is an InvalidInput that says what is wrong, what was expected and which tensor it concerns.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import orjson
+import simdjson
+
+from tandem import tensors
+from tandem.errors import InvalidInput
+from tandem.inference import Limits, Parameter
+from tandem.tensors import Array
+
+_BUFFERS: dict[str, tuple[Literal["d", "i", "u"], str]] = {  # NumPy kind -> simdjson's buffer type, its dtype
+    "f": ("d", "<f8"),
+    "V": ("d", "<f8"),  # BF16
+    "i": ("i", "<i8"),
+    "u": ("u", "<u8"),
+}
+_DEPTH = 32  # nested arrays looked into; no shape has more dimensions
+Object = Mapping[str, object]  # a JSON object as simdjson shows it; every value that leaves it is checked
+
+
+def parse_object(body: bytes) -> Object:
+    """The JSON object in `body`; raises InvalidInput on anything else, deep nesting included."""
+    try:
+        document = _parse(body)
+    except (ValueError, RuntimeError) as error:  # RuntimeError: nested deeper than simdjson's limit of 1,024
+        reason = str(error).partition(":")[2] or str(error)
+        raise InvalidInput(f"the body is not valid JSON:{reason}") from None
+    if not isinstance(document, simdjson.Object):
+        raise InvalidInput("the body is not a JSON object")
+    return document
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return simdjson.Parser().parse(body)
+    except (ValueError, RuntimeError) as error:
+        if not str(error).startswith(("NUMBER_ERROR", "BIGINT_ERROR")):
+            raise
+    # JavaScript writes 2**64 as an integer, which simdjson does not know; orjson reads it as the float that it is.
+    return simdjson.Parser().parse(orjson.dumps(orjson.loads(body)))
+
+
+class Blocks:
+    """The binary part of a body, handed out tensor by tensor."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._offset = 0
+
+    def take(self, name: str, size: object) -> memoryview:
+        """The next `size` bytes."""
+        left = len(self._data) - self._offset
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= left:
+            raise InvalidInput(f"input '{name}': binary_data_size is {size!r}, expected an integer from 0 to {left}")
+        self._offset += size
+        return self._data[self._offset - size : self._offset]
+
+    def finish(self) -> None:
+        """Raise InvalidInput if bytes are left."""
+        if left := len(self._data) - self._offset:
+            raise InvalidInput(f"{left} bytes are left after the last tensor's binary data")
+
+
+def decode_tensor(item: Object, blocks: Blocks, limits: Limits) -> tuple[str, Array]:
+    """The name and array of one tensor, from its `data` or from the next binary block."""
+    name = text_of(item, "name", "an input: ")
+    limits.check_names(name)
+    datatype = text_of(item, "datatype", f"input '{name}': ")
+    dtype, shape, parameters = (
+        tensors.dtype_of(name, datatype),
+        _shape(name, item),
+        parameters_of(item, f"input '{name}': "),
+    )
+    limits.check_elements(name, shape)
+    if "binary_data_size" in parameters:
+        if "data" in item:
+            raise InvalidInput(f"input '{name}': both data and binary_data_size are given")
+        return name, tensors.decode_raw(name, datatype, shape, blocks.take(name, parameters["binary_data_size"]))
+    data = item.get("data")
+    if not isinstance(data, simdjson.Array):
+        raise InvalidInput(f"input '{name}': data is missing or not an array")
+    count = tensors.count_of(name, shape)
+    if isinstance(next(iter(data), None), simdjson.Array):
+        _check_nesting(name, data, shape)
+    flat = _flatten(name, datatype, data, dtype)
+    if flat.size != count:
+        raise InvalidInput(f"input '{name}': {flat.size} elements, expected {count} for shape {shape}")
+    if len(data) not in (count, shape[0] if shape else count):  # a number beside an array, further in
+        raise InvalidInput(f"input '{name}': data is nested otherwise than shape {shape} says")
+    return name, tensors.read_only(tensors.narrow(name, datatype, flat).reshape(shape))
+
+
+def _flatten(name: str, datatype: str, data: simdjson.Array, dtype: np.dtype[np.generic]) -> Array:
+    """Every element of `data` in row-major order, in the widest type of its kind."""
+    if buffer := _BUFFERS.get(dtype.kind):
+        try:
+            return np.frombuffer(data.as_buffer(of_type=buffer[0]), buffer[1])
+        except (TypeError, ValueError):
+            raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected {datatype}") from None
+    leaves = list(_leaves(data.as_list()))
+    if dtype.hasobject:
+        texts = [leaf.encode() for leaf in leaves if isinstance(leaf, str)]
+        if len(texts) != len(leaves):
+            raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected a string, as BYTES are in JSON")
+        return tensors.objects(texts)
+    if not all(leaf is True or leaf is False or leaf in (0, 1) for leaf in leaves):
+        raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected true or false")
+    return np.array(leaves, dtype)
+
+
+def _culprit(data: simdjson.Array, dtype: np.dtype[np.generic]) -> str:
+    """Words for a value that does not suit `dtype`. A few hundred are looked at: a refusal must not cost much."""
+    fits = {"f": (int, float), "V": (int, float), "i": (int,), "u": (int,), "O": (str,), "b": (bool,)}[dtype.kind]
+    for value in itertools.islice(_leaves(data), 500):
+        suits = isinstance(value, fits) and (dtype.kind == "b" or not isinstance(value, bool))
+        if not (suits or (dtype.kind == "b" and value in (0, 1))):
+            return f"data holds {'null' if value is None else _shown(value)}"
+    return "data holds a value of another type or out of range"
+
+
+def _leaves(values: Iterable[object], depth: int = 0) -> Iterator[object]:
+    for value in values:
+        if isinstance(value, (list, simdjson.Array)) and depth <= _DEPTH:
+            yield from _leaves(value, depth + 1)
+        else:
+            yield value
+
+
+def _check_nesting(name: str, data: simdjson.Array, shape: Sequence[int], depth: int = 0) -> None:
+    """Raise InvalidInput unless `data` is nested as `shape` says; an array of one may stand for its element."""
+    rows = [row for row in data if isinstance(row, simdjson.Array)]
+    if depth == len(shape):
+        fits = len(data) == 1 and not rows
+    else:
+        fits = len(data) == shape[depth] and len(rows) in ({len(data)} if depth < len(shape) - 1 else {0, len(data)})
+    if not fits:
+        raise InvalidInput(f"input '{name}': data is nested otherwise than shape {list(shape)} says")
+    for row in rows:
+        _check_nesting(name, row, shape, depth + 1)
+
+
+def objects_of(document: Object, key: str) -> list[Object]:
+    """The objects in the array `key`; none if it is absent."""
+    value = document.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, simdjson.Array) or not all(isinstance(item, simdjson.Object) for item in value):
+        raise InvalidInput(f"'{key}' is not an array of objects")
+    return [item for item in value if isinstance(item, simdjson.Object)]
+
+
+def text_of(item: Object, key: str, where: str = "", default: str | None = None) -> str:
+    """The string `key`; `default` if it is absent."""
+    value = item.get(key, default)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str):
+        raise InvalidInput(f"{where}'{key}' is {_shown(value)}, expected a string")
+    return value
+
+
+def _shape(name: str, item: Object) -> list[int]:
+    value = item.get("shape")
+    dims = list(value) if isinstance(value, simdjson.Array) else [value]
+    shape = [dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool) and dim < 2**63]
+    if len(shape) != len(dims) or not isinstance(value, simdjson.Array):
+        raise InvalidInput(f"input '{name}': shape is {_shown(value)}, expected an array of integers")
+    return shape
+
+
+def parameters_of(item: Object, where: str = "") -> dict[str, Parameter]:
+    """The parameters of a request or tensor; none if they are absent."""
+    value = item.get("parameters")
+    if value is None:
+        return {}
+    if not isinstance(value, simdjson.Object):
+        raise InvalidInput(f"{where}'parameters' is {_shown(value)}, expected an object")
+    parameters: dict[str, Parameter] = {}
+    for key, parameter in value.items():
+        if not isinstance(parameter, (bool, int, float, str)):
+            raise InvalidInput(f"{where}parameter '{key}' is {_shown(parameter)}, expected a string, number or boolean")
+        parameters[key] = parameter
+    return parameters
+
+
+def _shown(value: object) -> str:
+    """A JSON value in an error text: short, and `missing` for what is not there."""
+    if value is None:
+        return "missing"
+    if isinstance(value, (simdjson.Array, simdjson.Object)):
+        text: str | bytes = value.mini  # its stubs say str, and it gives bytes
+        return (text.decode() if isinstance(text, bytes) else text)[:60] if len(value) < 100 else "a long list"
+    return orjson.dumps(value).decode()[:60]

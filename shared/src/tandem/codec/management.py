@@ -1,0 +1,100 @@
+"""Configuration, statistics and the repository index -> their messages and their JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tandem.model.config import ModelConfig, ModelIndex
+from tandem.model.statistics import ModelStatistics
+from tandem.oip import model_config_pb2 as config_pb
+from tandem.oip import repository_pb2 as repository_pb
+from tandem.oip import statistics_pb2 as statistics_pb
+
+_TYPES = {"BYTES": "TYPE_STRING"}
+
+
+def data_type(datatype: str) -> str:
+    """Triton's name for an OIP datatype."""
+    return _TYPES.get(datatype, f"TYPE_{datatype}")
+
+
+def config_message(config: ModelConfig) -> config_pb.ModelConfig:
+    """A configuration as its message."""
+    message = config_pb.ModelConfig(
+        name=config.name,
+        platform=config.platform,
+        backend=config.backend,
+        max_batch_size=config.max_batch_size,
+        model_transaction_policy=config_pb.ModelTransactionPolicy(decoupled=False),
+    )
+    for spec in config.inputs:
+        number = config_pb.DataType.Value(data_type(spec.datatype))
+        message.input.add(name=spec.name, data_type=number, dims=config.dims(spec))
+    for spec in config.outputs:
+        number = config_pb.DataType.Value(data_type(spec.datatype))
+        message.output.add(name=spec.name, data_type=number, dims=config.dims(spec))
+    if config.max_batch_size:
+        message.dynamic_batching.max_queue_delay_microseconds = config.max_queue_delay_us
+    return message
+
+
+def config_document(config: ModelConfig) -> dict[str, object]:
+    """A configuration as Triton's JSON."""
+    document: dict[str, object] = {
+        "name": config.name,
+        "platform": config.platform,
+        "backend": config.backend,
+        "max_batch_size": config.max_batch_size,
+        "input": [_tensor(config, index, outputs=False) for index in range(len(config.inputs))],
+        "output": [_tensor(config, index, outputs=True) for index in range(len(config.outputs))],
+        "model_transaction_policy": {"decoupled": False},
+    }
+    if config.max_batch_size:
+        document["dynamic_batching"] = {"max_queue_delay_microseconds": config.max_queue_delay_us}
+    return document
+
+
+def statistics_message(statistics: Sequence[ModelStatistics]) -> statistics_pb.ModelStatisticsResponse:
+    """Statistics as their message."""
+    response = statistics_pb.ModelStatisticsResponse()
+    for model in statistics:
+        counts = model.statistics
+        message = response.model_stats.add(
+            name=model.name,
+            version=model.version,
+            last_inference=counts.last_inference,
+            inference_count=counts.inference_count,
+            execution_count=counts.execution_count,
+        )
+        for name, tally in counts.tallies():
+            getattr(message.inference_stats, name).MergeFrom(
+                statistics_pb.StatisticDuration(count=tally.count, ns=tally.ns)
+            )
+        for rows, batches in sorted(counts.batches.items()):
+            entry = message.batch_stats.add(batch_size=rows)
+            for name in ("compute_input", "compute_infer", "compute_output"):
+                tally = getattr(batches, name)
+                getattr(entry, name).MergeFrom(statistics_pb.StatisticDuration(count=tally.count, ns=tally.ns))
+    return response
+
+
+def index_message(models: Sequence[ModelIndex]) -> repository_pb.RepositoryIndexResponse:
+    """The repository index as its message."""
+    response = repository_pb.RepositoryIndexResponse()
+    for model in models:
+        response.models.add(name=model.name, version=model.version, state=model.state, reason=model.reason)
+    return response
+
+
+def index_document(models: Sequence[ModelIndex]) -> list[dict[str, str]]:
+    """The repository index as Triton's JSON."""
+    return [
+        {"name": model.name, "version": model.version, "state": model.state}
+        | ({"reason": model.reason} if model.reason else {})
+        for model in models
+    ]
+
+
+def _tensor(config: ModelConfig, index: int, *, outputs: bool) -> dict[str, object]:
+    spec = (config.outputs if outputs else config.inputs)[index]
+    return {"name": spec.name, "data_type": data_type(spec.datatype), "dims": config.dims(spec)}

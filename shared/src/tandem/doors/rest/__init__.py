@@ -1,0 +1,1 @@
+"""The HTTP door: the protocol in its REST form, and KServe's V1."""

@@ -1,0 +1,1 @@
+"""What can be asked of a model beside inference: its configuration, its statistics, its place in the repository."""

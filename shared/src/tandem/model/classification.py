@@ -1,0 +1,39 @@
+"""Triton's classification extension: an output as its best classes, each the text `value:index`.
+
+Source: Triton's extension_classification document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tandem.errors import InvalidInput
+from tandem.inference import Arrays, RequestedOutput
+from tandem.tensors import Array, objects
+
+
+def classify(outputs: Arrays, requested: Sequence[RequestedOutput]) -> Arrays:
+    """`outputs`, those with the parameter `classification` replaced by BYTES [..., k], best first."""
+    wanted = {
+        output.name: output.parameters["classification"]
+        for output in requested
+        if "classification" in output.parameters
+    }
+    return {name: _best(name, array, wanted[name]) if name in wanted else array for name, array in outputs.items()}
+
+
+def _best(name: str, scores: Array, count: object) -> Array:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InvalidInput(f"output '{name}': classification is {count!r}, expected a number of classes, 1 or more")
+    if scores.ndim == 0 or scores.dtype.kind not in "fiu":
+        raise InvalidInput(f"output '{name}' cannot be classified: it is not a tensor of scores")
+    flat = scores.reshape(-1, scores.shape[-1])
+    indices = np.argsort(-flat.astype(np.float64), axis=1, kind="stable")[:, :count]
+    values = np.take_along_axis(flat, indices, axis=1)
+    texts = [
+        b"%f:%d" % (value, index)
+        for value, index in zip(values.ravel().tolist(), indices.ravel().tolist(), strict=True)
+    ]
+    return objects(texts).reshape((*scores.shape[:-1], indices.shape[1]))
