@@ -18,6 +18,7 @@ from contract.client import (
     typed_request,
 )
 from harness import DEFAULT_MODEL, FLOATS_MODEL, SHARED, Pair, running_pair
+from parts import require
 
 SEED = SHARED / "seed" / "input.json"
 
@@ -64,7 +65,7 @@ def test_a_model_that_takes_normalised_floats_gives_the_same_scores(five: Scores
 def test_the_seed_request_by_curl_finds_the_labrador(pair: Pair) -> None:
     if not SEED.exists():
         pytest.skip("the seed request is not laid beside this checkout (../shared/seed/input.json)")
-    command = ["curl", "-sS", "-w", "%{http_code}", "-H", "Content-Type: application/json"]
+    command = [require("curl"), "-sS", "-w", "%{http_code}", "-H", "Content-Type: application/json"]
     done = subprocess.run([*command, "-d", f"@{SEED}", pair.infer_url], capture_output=True, text=True, check=True)
     body, status = done.stdout[:-3], done.stdout[-3:]
     assert status == "200"

@@ -6,8 +6,8 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from harness import DEFAULT_MODEL, DIGITS, PHOTOS, Process
@@ -85,8 +85,11 @@ def test_a_bad_value_is_one_line_and_status_2() -> None:
 
 def child(parent: Process, module: str) -> int:
     """The process id of the child that runs `module`."""
-    listed = subprocess.run(["pgrep", "-P", str(parent.process.pid), "-f", module], capture_output=True, check=True)
-    return int(listed.stdout.split()[0])
+    task = Path(f"/proc/{parent.process.pid}/task/{parent.process.pid}/children")
+    for number in task.read_text().split():
+        if module.encode() in Path(f"/proc/{number}/cmdline").read_bytes():
+            return int(number)
+    raise AssertionError(f"no child runs {module}")
 
 
 def wait_for_end(handle: int) -> bool:
