@@ -13,6 +13,7 @@ from tandem import TensorSpec
 from tandem.deadline import Deadline
 from tandem.inference import Arrays
 from tandem.metrics import PredictorMetrics
+from tandem.model.statistics import Statistics
 from tandem_predictor.batcher import Batcher, Limits, Outcome
 from tandem_predictor.runtime import Runtime
 from tandem_predictor.worker import Worker
@@ -109,9 +110,13 @@ class Rig:
         self.runtimes = runtimes or (FakeRuntime(held=True),)
         self.runtime = self.runtimes[0]
         self._registry = CollectorRegistry()
-        metrics = PredictorMetrics(self._registry, "test").for_model("m")
-        workers = [Worker(runtime, f"m#{index}", rows) for index, runtime in enumerate(self.runtimes)]
-        self.batcher = Batcher(workers, batchable=batchable, limits=Limits(rows, queue, delay), metrics=metrics)
+        self.metrics = PredictorMetrics(self._registry, "test").for_model("m")
+        self.workers = [Worker(runtime, f"m#{index}", rows) for index, runtime in enumerate(self.runtimes)]
+        self.statistics = Statistics()
+        limits = Limits(rows, queue, delay)
+        self.batcher = Batcher(
+            self.workers, batchable=batchable, limits=limits, metrics=self.metrics, statistics=self.statistics
+        )
         self.errors: list[dict[str, object]] = []  # what only the loop's handler got to see
         self.broken = asyncio.Event()
         self._tasks: list[asyncio.Task[Outcome]] = []
@@ -129,15 +134,20 @@ class Rig:
         for runtime in self.runtimes:
             if isinstance(runtime, FakeRuntime):
                 runtime.open()
-        await asyncio.to_thread(self.batcher.close)
-        await turn()
+        self.batcher.close()
+        for worker in self.workers:
+            await asyncio.to_thread(worker.executor.shutdown)  # waits for what runs
+        await turn()  # in which the loop learns of its end,
+        await turn()  # and in which the batcher does
         if kind is None:
             assert self.waiting == 0
             assert self.errors == []
 
-    async def submit(self, *requests: Arrays, deadline: Deadline = NEVER) -> list[asyncio.Task[Outcome]]:
+    async def submit(
+        self, *requests: Arrays, deadline: Deadline = NEVER, priority: int = 0
+    ) -> list[asyncio.Task[Outcome]]:
         """Tasks of callers, one a request; when this returns, each is queued, running or refused."""
-        tasks = [asyncio.create_task(self.batcher.submit(request, deadline)) for request in requests]
+        tasks = [asyncio.create_task(self.batcher.submit(request, deadline, priority)) for request in requests]
         self._tasks += tasks
         await turn()
         return tasks

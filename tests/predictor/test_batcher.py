@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import numpy as np
 import pytest
 from predictor.fakes import NEVER, FakeRuntime, Rig, double, identity, x, y
+from tandem.model.statistics import Statistics
+from tandem_predictor.batcher import Batcher, Limits
+from tandem_predictor.worker import Worker
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -100,6 +104,15 @@ async def test_the_oldest_request_leads_the_next_batch_even_if_others_would_fill
         rig.runtime.open()
         await asyncio.gather(*callers)
     assert rig.runtime.batches[1:] == [[9, 9], [1, 2, 3, 4]]
+
+
+async def test_kinds_take_turns_by_the_age_of_their_oldest_request():
+    async with Rig(rows=2) as rig:
+        await rig.occupy()
+        callers = await rig.submit(x(1, 1), x(9, columns=2), x(2))
+        rig.runtime.open()
+        await asyncio.gather(*callers)
+    assert rig.runtime.batches[1:] == [[1, 1], [9, 9], [2]]
 
 
 async def test_zero_rows_run_alone():
@@ -196,6 +209,18 @@ async def test_outputs_that_alias_the_inputs_outlive_the_next_batches(function):
     assert [outcome.outputs["y"].ravel().tolist() for outcome in outcomes] == [[v, v] for v in range(1, 9)]
 
 
+async def test_a_sliced_request_tells_the_times_of_its_slowest_slice():
+    async with Rig(rows=1) as rig:
+        (caller,) = await rig.submit(x(1, 2))
+        queued = time.perf_counter()
+        await rig.runtime.entered()
+        passed = time.perf_counter() - queued
+        rig.runtime.open()
+        outcome = await caller
+        assert outcome.queue >= passed
+        assert outcome.queue >= rig.metric("tandem_queue_seconds_sum") / 2
+
+
 async def test_the_metrics_count_batches_rows_and_waits():
     async with Rig(FakeRuntime(double, held=True)) as rig:
         await rig.occupy()
@@ -203,6 +228,8 @@ async def test_the_metrics_count_batches_rows_and_waits():
         rig.runtime.open()
         first, second = await asyncio.gather(*callers)
         assert (rig.metric("tandem_batch_rows_count"), rig.metric("tandem_batch_rows_sum")) == (2, 4)
+        assert {rows: tally.compute_infer.count for rows, tally in rig.statistics.batches.items()} == {1: 1, 3: 1}
+        assert rig.statistics.execution_count == 2
         assert rig.metric("tandem_queue_seconds_count") == 3
         assert rig.metric("tandem_inference_seconds_count") == 2
         assert rig.metric("tandem_inference_seconds_sum") > first.inference > 0
@@ -210,3 +237,20 @@ async def test_the_metrics_count_batches_rows_and_waits():
     assert first.inference == second.inference
     assert first.queue > second.queue > 0
     assert first.seconds == first.queue + first.batch + first.inference
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="the versions of a model share its gauge, and each sets it to its own queue's length",
+)
+async def test_the_queues_of_a_models_versions_add_up_in_the_gauge():
+    async with Rig() as rig:
+        await rig.occupy()
+        await rig.submit(x(1), x(2))
+        limits, statistics = Limits(4, 64), Statistics()
+        worker = Worker(FakeRuntime(), "m/2#0", 4)
+        newer = Batcher([worker], batchable=True, limits=limits, metrics=rig.metrics, statistics=statistics)
+        assert y(await newer.submit(x(3), NEVER)) == [6]
+        newer.close()
+        assert rig.waiting == 2

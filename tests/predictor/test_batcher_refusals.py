@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from predictor.fakes import NEVER, FakeRuntime, Rig, x, y
+from predictor.fakes import NEVER, Rig, x, y
 from tandem.deadline import Deadline
 from tandem.errors import DeadlineExceeded, InvalidInput, Overloaded
 

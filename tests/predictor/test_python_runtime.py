@@ -84,6 +84,13 @@ def test_each_instance_has_a_model_of_its_own(write):
     assert [runtime.run(ONES)["y"][0, 0] for runtime in (first, first, second)] == [1, 2, 1]
 
 
+def test_a_model_that_takes_its_inputs_out_of_the_dict_leaves_the_request_whole(write):
+    head = HEAD.replace(', TensorSpec("t", "BYTES", [-1])', "")
+    inputs = dict(ONES)
+    PythonRuntime(write(head, "    def predict(self, inputs):\n        return {'y': inputs.pop('x')}\n")).run(inputs)
+    assert list(inputs) == ["x"]
+
+
 def test_warming_up_does_not_call_predict(write):
     runtime = PythonRuntime(write(HEAD, "    def predict(self, inputs):\n        raise RuntimeError('called')\n"))
     runtime.warm_up(4)
@@ -178,7 +185,9 @@ def test_an_attribute_error_in_the_file_is_told_as_such(write):
     assert "no_such_function" in str(caught.value)
 
 
-@pytest.mark.parametrize("line", ["max_batch_size = None", "max_batch_size = 'lots'", "inputs = None", "outputs = 3"])
+@pytest.mark.parametrize(
+    "line", ["max_batch_size = None", "max_batch_size = 'lots'", "max_batch_size = -1", "inputs = None", "outputs = 3"]
+)
 def test_a_wrong_declaration_is_a_load_error(write, line: str):
     with pytest.raises(LoadError):
         PythonRuntime(write(HEAD, f"    {line}\n", BODY))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from predictor.fakes import NEVER, FakeRuntime, Rig, x
+from predictor.fakes import NEVER, FakeRuntime, Rig, x, y
 from tandem.errors import NotFound, Unavailable
 from tandem.metadata import ModelMetadata
+from tandem.model.config import ModelConfig
 from tandem_predictor.repository import LoadedModel, ModelFile, Repository, discover
 from tandem_predictor.runtime import LoadError
 
@@ -93,7 +94,8 @@ FILES = [ModelFile(name, version, Path("model.onnx")) for name, version in (("a"
 
 
 def loaded(rig: Rig, name: str, version: str) -> LoadedModel:
-    return LoadedModel(ModelMetadata(name, (version,), "fake", (), ()), version, rig.batcher)
+    config = ModelConfig(name, "fake", "fake", 4, 0, (), ())
+    return LoadedModel(ModelMetadata(name, (version,), "fake", (), ()), version, config, rig.statistics, rig.batcher)
 
 
 @pytest.fixture
@@ -158,3 +160,103 @@ async def test_closing_stops_the_workers_of_every_model():
     for rig in rigs:
         with pytest.raises(RuntimeError, match="shutdown"):
             await rig.batcher.submit(x(1), NEVER)
+
+
+def states(repository: Repository) -> dict[str, str]:
+    return {f"{entry.name}/{entry.version}": entry.reason or entry.state for entry in repository.index()}
+
+
+def test_the_index_tells_the_state_of_every_version():
+    repository = Repository(FILES)
+    assert states(repository) == {"a/2": "loading", "a/10": "loading", "b/1": "loading"}
+    repository.add(loaded(Rig(FakeRuntime()), "a", "2"))
+    assert states(repository) == {"a/2": "READY", "a/10": "loading", "b/1": "loading"}
+    assert [model.version for model in repository.loaded()] == ["2"]
+
+
+def test_an_unloaded_model_is_unavailable_until_it_is_loaded_again(repository):
+    repository.unload("a")
+    assert states(repository) == {"a/2": "unloaded", "a/10": "unloaded", "b/1": "READY"}
+    for version in ("", "2", "10"):
+        with pytest.raises(Unavailable, match="model 'a' is unloaded"):
+            repository.find("a", version)
+    assert repository.find("b", "").version == "1"
+    again = loaded(Rig(FakeRuntime()), "a", "10")
+    repository.add(again)
+    assert repository.find("a", "") is again
+    assert states(repository) == {"a/2": "unloaded", "a/10": "READY", "b/1": "READY"}
+
+
+def test_a_model_that_came_later_is_found_and_listed(repository):
+    repository.add(loaded(Rig(FakeRuntime()), "c", "1"))
+    repository.add(loaded(Rig(FakeRuntime()), "a", "11"))
+    assert (repository.find("c", "").version, repository.find("a", "").version) == ("1", "11")
+    assert repository.names == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("name", ["c", "", "n" * 10_000])
+def test_an_unknown_model_cannot_be_unloaded(repository, name: str):
+    with pytest.raises(NotFound, match="this server holds: a, b") as caught:
+        repository.unload(name)
+    assert len(caught.value.message) < 250
+
+
+async def test_a_newer_load_takes_over_while_the_older_one_answers_what_it_has():
+    async with Rig() as old, Rig(FakeRuntime()) as new:
+        repository = Repository(FILES)
+        repository.add(loaded(old, "b", "1"))
+        running = await old.occupy()
+        (queued,) = await old.submit(x(1))
+        repository.add(loaded(new, "b", "1"))
+        assert repository.find("b", "").batcher is new.batcher
+        assert y(await repository.find("b", "").batcher.submit(x(3), NEVER)) == [6]
+        old.runtime.open()
+        assert (y(await running[0]), y(await queued)) == ([-2], [2])
+        with pytest.raises(RuntimeError, match="shutdown"):
+            old.workers[0].executor.submit(int)
+
+
+async def test_an_unloaded_model_is_unavailable_and_answers_what_it_has(repository):
+    rig, newer = Rig(), Rig()
+    async with rig, newer:
+        repository.add(loaded(rig, "b", "1"))
+        running = await rig.occupy()
+        repository.unload("b")
+        with pytest.raises(Unavailable, match="model 'b' is unloaded"):
+            repository.find("b", "1")
+        rig.runtime.open()
+        assert (await running[0]).outputs["y"].tolist() == [[-2]]
+        repository.add(loaded(newer, "b", "1"))
+        assert repository.find("b", "").batcher is newer.batcher
+
+
+async def test_a_model_loaded_again_takes_the_place_of_the_old_one_which_still_answers(repository):
+    old, new = Rig(), Rig()
+    async with old, new:
+        repository.add(loaded(old, "b", "1"))
+        running = await old.occupy()
+        repository.add(loaded(new, "b", "1"))
+        assert repository.find("b", "").batcher is new.batcher
+        assert [model.metadata.name for model in repository.loaded()].count("b") == 1
+        old.runtime.open()
+        assert (await running[0]).outputs["y"].tolist() == [[-2]]
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await old.batcher.submit(x(1), NEVER)
+
+
+def test_what_is_not_there_cannot_be_unloaded(repository):
+    with pytest.raises(NotFound, match="model 'c' is not found"):
+        repository.unload("c")
+
+
+def test_the_index_says_of_each_version_whether_it_is_ready_and_why_not():
+    repository = Repository(FILES)
+    repository.add(loaded(Rig(FakeRuntime()), "b", "1"))
+    repository.unload("b")
+    repository.add(loaded(Rig(FakeRuntime()), "a", "2"))
+    index = {(entry.name, entry.version): (entry.state, entry.reason) for entry in repository.index()}
+    assert index == {
+        ("a", "2"): ("READY", ""),
+        ("a", "10"): ("UNAVAILABLE", "loading"),
+        ("b", "1"): ("UNAVAILABLE", "unloaded"),
+    }

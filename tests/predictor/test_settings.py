@@ -29,6 +29,7 @@ def read(*argv: str, **environ: str) -> Settings:
         ("drain_idle", 1.0),
         ("workers", 1),
         ("device", "auto"),
+        ("model_control", "none"),
     ],
 )
 def test_the_defaults_are_those_of_the_contract(name: str, value: object):
@@ -51,6 +52,7 @@ def test_the_defaults_are_those_of_the_contract(name: str, value: object):
         (["--grpc_socket", "/run/tandem.sock"], "grpc_socket", "/run/tandem.sock"),
         (["--request_timeout_seconds=0.5"], "request_timeout_seconds", 0.5),
         (["--device", "cuda"], "device", "cuda"),
+        (["--model_control=explicit"], "model_control", "explicit"),
         (["--instances=2"], "instances", 2),
         (["--threads=3"], "threads", 3),
         (["--grpc_port=0"], "grpc_port", 0),
@@ -76,6 +78,7 @@ def test_a_variable_stands_in_for_a_flag_and_the_flag_wins():
         ("--max_queue_size=-1", "an integer from 1 to"),
         ("--max_queue_delay_us=1.5", "an integer from 0 to"),
         ("--device=tpu", "one of auto, cpu, cuda"),
+        ("--model_control=poll", "one of none, explicit"),
         ("--grpc_port=65536", "an integer from 0 to 65535"),
         ("--allow_python_models=perhaps", "true or false"),
         ("--drain_idle=-1", "a number from 0 to"),

@@ -107,6 +107,22 @@ def test_a_whole_run_passes_inputs_and_outputs_through():
     assert ran.inference_seconds > 0
 
 
+@pytest.mark.parametrize("run", ["run", "run_whole"])
+def test_the_model_sees_read_only_arrays(run: str):
+    seen = []
+    worker = Worker(FakeRuntime(lambda inputs: seen.append(inputs["x"].flags.writeable) or double(inputs)), "w", 4)
+    request = {"x": np.ones((1, 1), "<f4")}
+    getattr(worker, run)([request] if run == "run" else request)
+    assert seen == [False]
+    assert request["x"].flags.writeable
+
+
+def test_a_fault_of_the_model_is_logged_with_the_name_of_the_worker(caplog):
+    Worker(FakeRuntime(lambda inputs: {"y": inputs["x"][1:]}), "digits/1#0", 4).run([x(1)])
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "digits/1#0: the model returned 0 rows of 'y' for a batch of 1 rows"
+
+
 def test_a_failing_whole_run_gives_its_error_and_the_time_that_it_took(caplog):
     error = ValueError("odd")
     ran = Worker(FakeRuntime(failing_on(1, error)), "w", 1).run_whole(x(1))
@@ -132,9 +148,9 @@ async def test_closing_lets_the_running_batch_end_and_starts_no_other():
     closing.start()
     with pytest.raises(CancelledError):
         next_one.result()
+    closing.join()  # at once: a model is unloaded on the event loop
     assert not running.done()
     runtime.let()
-    closing.join()
     assert columns(running.result()) == [[2]]
     assert runtime.batches == [[1]]
 

@@ -11,6 +11,8 @@ from tandem.doors.interceptors import TranslateErrors
 from tandem.errors import NotFound
 from tandem.inference import InferResponse
 from tandem.metadata import ModelMetadata, TensorSpec
+from tandem.model.config import ModelConfig, ModelIndex
+from tandem.model.statistics import ModelStatistics, Statistics
 
 
 class Clock:
@@ -41,6 +43,8 @@ class EchoEndpoint:
 
     def __init__(self):
         self.calls = []
+        self.control = []  # what was loaded and unloaded
+        self.counts = Statistics()
         self.error = None
         self.entered = asyncio.Event()
         self.gate = asyncio.Event()  # closed by `hold`
@@ -59,6 +63,25 @@ class EchoEndpoint:
     async def metadata(self, name, version):
         self._check(name)
         return ModelMetadata(name, ("1",), "fake", (self.spec,), (self.spec,))
+
+    async def config(self, name, version):
+        self._check(name)
+        return ModelConfig(name, "fake", "fake", 0, 0, (self.spec,), (self.spec,))
+
+    def statistics(self, name, version):
+        self._check(name or "echo")
+        return [ModelStatistics("echo", "1", self.counts)]
+
+    def index(self):
+        return [ModelIndex("echo", "1", True), ModelIndex("next", "2", False, "loading")]
+
+    async def load(self, name):
+        self._check(name)
+        self.control.append(("load", name))
+
+    async def unload(self, name):
+        self._check(name)
+        self.control.append(("unload", name))
 
     async def infer(self, request, call):
         self.calls.append(call)

@@ -19,14 +19,14 @@ def call(**headers):
 )
 def test_a_call_is_known_by_its_requests_id_or_else_by_its_header(own, header, expected):
     made = call(x_request_id=header)
-    made.identify(InferRequest("m", "", {}, id=own))
+    made.begin(InferRequest("m", "", {}, id=own))
     assert made.id == expected
 
 
 def test_a_call_without_any_id_gets_one_of_its_own():
     made = [call(), call(x_request_id="")]
     for one in made:
-        one.identify(InferRequest("m", "", {}))
+        one.begin(InferRequest("m", "", {}))
     assert all(re.fullmatch("[0-9a-f]{32}", one.id) for one in made)
     assert made[0].id != made[1].id
 
@@ -70,5 +70,5 @@ def test_a_bare_context_is_enough_to_try_a_pipeline():
 
 def test_an_id_from_a_header_can_always_be_written_again():
     made = call(x_request_id=b"\xff".decode("utf-8", "surrogateescape"))
-    made.identify(InferRequest("m", "", {}))
+    made.begin(InferRequest("m", "", {}))
     made.id.encode()

@@ -88,7 +88,8 @@ def test_a_shape_that_is_no_array_of_integers_is_refused(shape):
     ("shape", "why"),
     [
         ("[-1]", "shape [-1] has a negative dimension"),
-        ("[4294967296,4294967296]", "is too large"),
+        ("[4294967296,4294967296]", "has over 268435456 elements (--max_elements)"),
+        ("[1099511627777,0]", "is too large"),
         ("[0,-1]", "negative"),
     ],
 )
@@ -104,7 +105,7 @@ def test_an_unknown_or_lower_case_datatype_is_refused(datatype):
 
 
 EXPECTED = {"BOOL": "true or false", "BYTES": "a string, as BYTES are in JSON"}
-BEYOND = "a value of another type or beyond 64 bits"
+BEYOND = "a value of another type or out of range"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,6 @@ def test_a_value_of_another_type_is_refused_naming_the_tensor_with_what_was_got_
     )
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="1 is accepted as true, and yet named as the culprit")
 def test_the_value_that_is_named_is_the_one_that_does_not_suit():
     assert refusal(tensor_body("BOOL", "[2]", "[1,2]")) == "input 'pixels': data holds 2, expected true or false"
 
@@ -165,18 +165,13 @@ def test_another_count_of_elements_is_refused_with_both_counts(datatype):
     assert refusal(tensor_body(datatype, "[2,2]", "[1,0,1]")) == expected
 
 
-PART_OF_SHAPE = pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the text shows the part of the shape in which the data differs"
-)
-
-
 @pytest.mark.parametrize(
     ("shape", "data"),
     [
         ("[2,3]", "[[1,2],[3,4],[5,6]]"),
-        pytest.param("[2,2]", "[[1,2,3],[4]]", marks=PART_OF_SHAPE),
-        pytest.param("[2,2]", "[[1,0],[1]]", marks=PART_OF_SHAPE),
-        pytest.param("[2,2,1]", "[[1,2],[3,4]]", marks=PART_OF_SHAPE),
+        ("[2,2]", "[[1,2,3],[4]]"),
+        ("[2,2]", "[[1,0],[1]]"),
+        ("[2,2,1]", "[[1,2],[3,4]]"),
         ("[]", "[[1]]"),
         ("[0]", "[[]]"),
     ],

@@ -138,7 +138,7 @@ def test_the_callers_deadline_holds_and_the_default_only_without_one(clock, defa
 def test_each_call_is_one_line_in_the_log(caplog, clock):
     caplog.set_level(logging.INFO, "tandem.access")
     with Book().ledger.open("http", "digits", {"traceparent": "00-ab-cd-01"}) as call:
-        call.identify(InferRequest("digits", "", {}, id="7"))
+        call.begin(InferRequest("digits", "", {}, id="7"))
         call.timings.add("queue", 0.0125)
         clock.now += 0.25
     (line,) = caplog.records

@@ -13,6 +13,7 @@ from tandem import timings
 from tandem.doors.ledger import PENDING, Ledger
 from tandem.doors.servicer import InferenceServicer
 from tandem.errors import InvalidInput
+from tandem.inference import Limits
 from tandem.lifecycle import Part, Readiness
 from tandem.metrics import ServerMetrics
 from tandem.oip import inference_pb2 as pb
@@ -55,7 +56,7 @@ class Door:
 async def door():
     endpoint, readiness, metrics = EchoEndpoint(), Readiness(), ServerMetrics(CollectorRegistry(), "fake", "1")
     ledger = WatchedLedger(metrics, endpoint.models, max_in_flight=1, default_timeout=60.0, access_log=False)
-    servicer = InferenceServicer(endpoint, readiness, ledger)
+    servicer = InferenceServicer(endpoint, readiness, ledger, Limits())
     async with grpc_channel(partial(pb_grpc.add_GRPCInferenceServiceServicer_to_server, servicer)) as channel:
         part = readiness.part("model", None)
         yield Door(pb_grpc.GRPCInferenceServiceStub(channel), endpoint, part, metrics, ledger)

@@ -7,8 +7,10 @@ import dataclasses
 import pytest
 from tandem import settings
 from tandem.lifecycle import Fatal
-from tandem_transformer.app import Gateway, address
-from tandem_transformer.settings import Settings, options, target
+from tandem_transformer.app import Gateway, address, predictor
+from tandem_transformer.predictor import GrpcPredictor
+from tandem_transformer.rest_predictor import V1Predictor, V2Predictor
+from tandem_transformer.settings import Settings, base_url, options, target
 
 
 def read(*flags: str, **variables: str) -> Settings:
@@ -63,10 +65,34 @@ def test_the_predictor_protocol_is_its_own_flag_else_protocol_else_grpc(flags, p
     assert read(*flags).hop_protocol == protocol
 
 
+@pytest.mark.parametrize(("protocol", "kind"), [("grpc-v2", GrpcPredictor), ("v1", V1Predictor), ("v2", V2Predictor)])
+async def test_each_protocol_has_its_client(protocol, kind):
+    made = predictor(read(f"--predictor_protocol={protocol}"))
+    assert type(made) is kind
+    await made.close()
+
+
 @pytest.mark.parametrize("protocol", ["v1", "v2"])
-async def test_a_protocol_that_is_not_spoken_yet_ends_the_start_with_its_name(protocol):
-    with pytest.raises(Fatal, match=f"the predictor protocol {protocol} is not in this release yet; expected grpc-v2"):
-        Gateway(read(f"--predictor_protocol={protocol}"))
+async def test_a_unix_socket_for_rest_ends_the_start_with_the_flag(protocol):
+    with pytest.raises(Fatal, match=r"^--predictor_host=unix:///p: a Unix socket is for --predictor_protocol=grpc-v2$"):
+        Gateway(read(f"--predictor_protocol={protocol}", "--predictor_host=unix:///p"))
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", "http://localhost:8080"),
+        ("localhost:8082", "http://localhost:8082"),
+        ("http://127.0.0.1", "http://127.0.0.1:8080"),
+        ("predictor.ns.svc.cluster.local", "http://predictor.ns.svc.cluster.local:80"),
+        ("http://predictor:81/", "http://predictor:81"),
+        ("https://predictor/", "https://predictor"),
+        ("https://predictor:8443", "https://predictor:8443"),
+        ("::1", "http://[::1]:8080"),
+    ],
+)
+def test_a_rest_host_without_a_port_means_8080_on_this_machine_and_80_elsewhere(host, expected):
+    assert base_url(host) == expected
 
 
 @pytest.mark.parametrize(

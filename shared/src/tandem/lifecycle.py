@@ -43,6 +43,8 @@ class ServiceSettings(Protocol):
     @property
     def print_config(self) -> bool: ...  # noqa: D102 - the same
     @property
+    def workers(self) -> int: ...  # noqa: D102 - the same
+    @property
     def version(self) -> bool: ...  # noqa: D102 - the same
 
 
@@ -152,6 +154,8 @@ def main(cls: type[S], program: str, summary: str, version: str, make: Callable[
     logs.setup(read.log_level, read.log_format)
     for warning in parsed.warnings:
         log.warning(warning)
+    if read.workers > 1:
+        log.warning("--workers=%d: one process serves in this release", read.workers)
     if reason := _run(lambda: make(read)):
         settings.die(f"{program}: {reason}")
     return 0

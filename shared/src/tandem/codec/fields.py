@@ -33,7 +33,7 @@ def parse_object(body: bytes) -> Object:
     """The JSON object in `body`; raises InvalidInput on anything else, deep nesting included."""
     try:
         document = _parse(body)
-    except (ValueError, RuntimeError) as error:  # RuntimeError: nested deeper than simdjson's limit of 1,024
+    except (ValueError, RuntimeError, TypeError) as error:  # nested deeper than simdjson's 1,024 or orjson's 254 levels
         reason = str(error).partition(":")[2] or str(error)
         raise InvalidInput(f"the body is not valid JSON:{reason}") from None
     if not isinstance(document, simdjson.Object):
@@ -143,7 +143,7 @@ def _check_nesting(name: str, data: simdjson.Array, shape: Sequence[int], depth:
     if depth == len(shape):
         fits = len(data) == 1 and not rows
     else:
-        fits = len(data) == shape[depth] and len(rows) in ({len(data)} if depth < len(shape) - 1 else {0, len(data)})
+        fits = len(data) == shape[depth] and (depth == len(shape) - 1 or len(rows) == len(data))
     if not fits:
         raise InvalidInput(f"input '{name}': data is nested otherwise than shape {list(shape)} says")
     for row in rows:
@@ -201,4 +201,6 @@ def _shown(value: object) -> str:
     if isinstance(value, (simdjson.Array, simdjson.Object)):
         text: str | bytes = value.mini  # its stubs say str, and it gives bytes
         return (text.decode() if isinstance(text, bytes) else text)[:60] if len(value) < 100 else "a long list"
+    if isinstance(value, (list, dict)):  # which may be nested deeper than orjson writes
+        return ("[...]" if isinstance(value, list) else "{...}") if value else str(value)
     return orjson.dumps(value).decode()[:60]

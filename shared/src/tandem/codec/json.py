@@ -46,14 +46,14 @@ def decode_request(
         raise InvalidInput('the request has no inputs; expected {"inputs": [{"name", "shape", "datatype", "data"}]}')
     requested = tuple(_decode_output(item) for item in objects_of(document, "outputs"))
     limits.check_count("output", len(requested))
-    limits.check_names(*[name for name, _ in inputs], *[output.name for output in requested])
+    parameters, identity = parameters_of(document), text_of(document, "id", default="")
+    limits.check_names(identity, *parameters, *[output.name for output in requested])
     require_unique("input", [name for name, _ in inputs])
     require_unique("output", [output.name for output in requested])
-    parameters = parameters_of(document)
     return InferRequest(
         model_name=model_name,
         model_version=model_version,
-        id=text_of(document, "id", default=""),
+        id=identity,
         parameters=parameters,
         inputs=dict(inputs),
         outputs=requested,

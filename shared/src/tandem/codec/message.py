@@ -53,7 +53,8 @@ def decode_request(message: pb.ModelInferRequest, limits: Limits = _LIMITS) -> I
         raise InvalidInput("the request has no inputs")
     limits.check_count("input", len(message.inputs))
     limits.check_count("output", len(message.outputs))
-    limits.check_names(message.id, *[i.name for i in message.inputs], *[o.name for o in message.outputs])
+    limits.check_names(message.id, *message.parameters)
+    limits.check_names(*[i.name for i in message.inputs], *[o.name for o in message.outputs])
     for tensor in message.inputs:
         limits.check_elements(tensor.name, tensor.shape)
     requested = tuple(RequestedOutput(o.name, decode_parameters(o.parameters)) for o in message.outputs)
@@ -170,7 +171,8 @@ def _decode_tensors(kind: str, described: Sequence[_Tensor], raw: Sequence[bytes
     if not raw:
         return {tensor.name: _decode_contents(tensor) for tensor in described}
     if len(raw) != len(described):
-        raise InvalidInput(f"raw_{kind}_contents has {len(raw)} entries, expected {len(described)}, one an {kind}")
+        names = ", ".join(f"'{tensor.name}'" for tensor in described)
+        raise InvalidInput(f"raw_{kind}_contents has {len(raw)} entries, expected {len(described)}, one for {names}")
     for tensor in described:
         if tensor.contents.ByteSize():
             raise InvalidInput(f"tensor '{tensor.name}': both contents and raw_{kind}_contents are given")

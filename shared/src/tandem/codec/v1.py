@@ -160,7 +160,10 @@ def _guessed(values: list[object]) -> tensors.Array:
     """An array of values whose datatype nobody has declared: FP32, INT64, BOOL, or BYTES."""
     if values and all(isinstance(value, (bytes, str)) for value in values):
         return tensors.objects([value.encode() if isinstance(value, str) else value for value in values])
-    array = np.array(values)
+    try:
+        array = np.array(values)
+    except ValueError:
+        raise InvalidInput("the values differ in their shape") from None
     if array.dtype.kind not in "fiub":
         raise InvalidInput("the values are neither numbers, truth values nor strings")
     return array.astype({"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}[array.dtype.kind])

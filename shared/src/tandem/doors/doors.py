@@ -32,7 +32,7 @@ class Doors:
             default_timeout=default_timeout or None,
             access_log=settings.enable_latency_logging,
         )
-        bounds = Bounds(settings.max_receive, settings.limits, settings.enable_docs_url)
+        bounds = Bounds(settings.max_receive, settings.max_send, settings.limits, settings.enable_docs_url)
         rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, bounds)
         servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits)
         sizes = {

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from tandem.errors import TandemError
+from tandem.errors import InvalidInput, TandemError
 
 log = logging.getLogger("tandem.grpc")
 
@@ -34,11 +34,23 @@ class TranslateErrors(grpc.aio.ServerInterceptor):
         handler: _Handler | None = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
             return handler
-        wrapped = grpc.unary_unary_rpc_method_handler(
-            translated(handler.unary_unary), handler.request_deserializer, handler.response_serializer
-        )
+        behaviour = translated(_deserialized(handler.unary_unary, handler.request_deserializer))
+        wrapped = grpc.unary_unary_rpc_method_handler(behaviour, None, handler.response_serializer)
         self._wrapped[handler_call_details.method] = wrapped
         return wrapped
+
+
+def _deserialized(behaviour: _Behaviour, parse: Callable[[bytes], Any] | None) -> _Behaviour:
+    """`behaviour` on bytes. Left to gRPC, bytes that are no message would be UNKNOWN, with the name of a class."""
+
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            message = parse(request) if parse else request
+        except Exception:
+            raise InvalidInput("the request is not a valid protobuf message of this method") from None
+        return await behaviour(message, context)
+
+    return call
 
 
 def translated(behaviour: _Behaviour) -> _Behaviour:

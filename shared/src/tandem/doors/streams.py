@@ -32,9 +32,8 @@ async def ordered(requests: AsyncIterator[Q], answer: Callable[[Q], Awaitable[A]
             while (task := await due.get()) is not None:
                 yield await task
                 room.release()
-        except GeneratorExit:  # the caller has left: what is due is for nobody
+        except GeneratorExit:  # the caller has left: what is due is for nobody; raised on, the group would wrap it
             reading.cancel()
             while not due.empty():
                 if task := due.get_nowait():
                     task.cancel()
-            raise

@@ -15,6 +15,7 @@ from tandem.doors.endpoint import Endpoint
 from tandem.doors.interceptors import INTERNAL
 from tandem.doors.ledger import Ledger
 from tandem.doors.rest import management, openapi
+from tandem.doors.rest.server import CODINGS
 from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, TandemError, UnsupportedMediaType
 from tandem.inference import Call, InferRequest, Limits
 from tandem.lifecycle import Readiness
@@ -33,6 +34,7 @@ class Bounds:
     """What a request may be at most, and whether /docs is served."""
 
     body: int  # bytes, before and after decompression
+    answer: int  # bytes, before compression
     limits: Limits
     docs: bool
 
@@ -63,7 +65,7 @@ class RestDoor:
         app.router.add_get("/v2/health/ready", self._ready)
         app.router.add_get("/metrics", self._exposition)
         app.router.add_get("/v1/models", self._models)
-        app.router.add_get("/v1/models/{model}", self._v1_model)
+        app.router.add_get("/v1/models/{model:[^:/]+}", self._v1_model)
         app.router.add_post("/v1/models/{model:[^:/]+}:predict", self._v1_predict)
         management.add_routes(app.router, self._endpoint)
         openapi.add_routes(app.router, docs=self._bounds.docs)
@@ -77,7 +79,7 @@ class RestDoor:
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
                 answer, json_size = codec.encode_response(response, request)
-            return _answer(http, answer, call, json_size)
+            return self._answer(http, answer, call, json_size)
 
     async def _decode(self, http: web.Request, body: bytes, call: Call) -> InferRequest:
         model, version = http.match_info["model"], http.match_info.get("version", "")
@@ -99,12 +101,10 @@ class RestDoor:
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
                 answer = v1.encode_response(response)
-            return _answer(http, answer, call, None)
+            return self._answer(http, answer, call, None)
 
     async def _v1_model(self, http: web.Request) -> web.Response:
-        name = http.match_info["model"]
-        ready = self._endpoint.model_ready(name, "") and self._readiness.ready
-        return _json({"name": name, "ready": ready}, 200 if ready else 503)
+        return self._readiness_of(http.match_info["model"], "")
 
     async def _server(self, http: web.Request) -> web.Response:
         info = self._endpoint.info
@@ -118,9 +118,13 @@ class RestDoor:
         return web.Response(body=codec.encode_metadata(metadata), content_type="application/json")
 
     async def _model_ready(self, http: web.Request) -> web.Response:
-        name = http.match_info["model"]
-        ready = self._endpoint.model_ready(name, http.match_info.get("version", "")) and self._readiness.ready
-        return _json({"name": name, "ready": ready}, 200 if ready else 503)
+        return self._readiness_of(http.match_info["model"], http.match_info.get("version", ""))
+
+    def _readiness_of(self, name: str, version: str) -> web.Response:
+        if self._endpoint.model_ready(name, version) and self._readiness.ready:
+            return _json({"name": name, "ready": True})
+        reason = self._readiness.reason or f"model '{name}' is not loaded"
+        return _json({"name": name, "ready": False, "error": f"not ready: {reason}"}, 503)
 
     async def _live(self, http: web.Request) -> web.Response:
         return _json({"live": True})
@@ -137,7 +141,7 @@ class RestDoor:
     async def _body(self, http: web.Request) -> bytes:
         coding = http.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
         if coding not in _CODINGS:
-            raise UnsupportedMediaType("unknown Content-Encoding; expected gzip, deflate or none")
+            raise UnsupportedMediaType(CODINGS)
         if (http.content_length or 0) > self._bounds.body:
             raise self._too_large()
         try:
@@ -148,6 +152,18 @@ class RestDoor:
             raise InvalidInput(
                 "the body cannot be read: it breaks off, or is not what Content-Encoding says"
             ) from error
+
+    def _answer(self, http: web.Request, body: bytes, call: Call, json_size: int | None) -> web.Response:
+        """An inference's answer, compressed if the client asks for it and it is worth it."""
+        if len(body) > self._bounds.answer:
+            raise PayloadTooLarge(f"the response is larger than {self._bounds.answer} bytes (--max_message_bytes)")
+        response = web.Response(body=body, headers={"Server-Timing": call.timings.header()})
+        response.content_type = "application/json" if json_size is None else "application/octet-stream"
+        if json_size is not None:
+            response.headers[JSON_SIZE] = str(json_size)
+        if len(body) >= _WORTH_COMPRESSING and hdrs.ACCEPT_ENCODING in http.headers:
+            response.enable_compression()
+        return response
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(f"the body is larger than {self._bounds.body} bytes (--max_message_bytes)")
@@ -174,17 +190,6 @@ class RestDoor:
         if self._readiness.stopping or (not http.content.is_eof() and response.status >= 400):
             response.force_close()
         return response
-
-
-def _answer(http: web.Request, body: bytes, call: Call, json_size: int | None) -> web.Response:
-    """An inference's answer, compressed if the client asks for it and it is worth it."""
-    response = web.Response(body=body, headers={"Server-Timing": call.timings.header()})
-    response.content_type = "application/json" if json_size is None else "application/octet-stream"
-    if json_size is not None:
-        response.headers[JSON_SIZE] = str(json_size)
-    if len(body) >= _WORTH_COMPRESSING and hdrs.ACCEPT_ENCODING in http.headers:
-        response.enable_compression()
-    return response
 
 
 def _error(error: TandemError) -> web.Response:

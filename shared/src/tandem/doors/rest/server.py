@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 
-from aiohttp import web
+import orjson
+from aiohttp import http_exceptions, web
 
 from tandem.doors.grpc_server import Listen, PortTaken
+from tandem.doors.interceptors import INTERNAL
+
+log = logging.getLogger("tandem.http")
 
 KEEPALIVE_SECONDS = 75.0  # longer than the 60 s after which common load balancers close an idle connection
+CODINGS = "unknown Content-Encoding; expected gzip, deflate or none"
 
 
 class HttpServer:
@@ -16,27 +23,85 @@ class HttpServer:
 
     def __init__(self, application: web.Application, grace: float, max_header_bytes: int) -> None:
         self._runner = web.AppRunner(
-            application,
-            handle_signals=False,
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            shutdown_timeout=grace,
-            max_line_size=max_header_bytes,
-            max_field_size=max_header_bytes,
-            read_bufsize=2**20,  # with aiohttp's 64 KiB a body of megabytes pauses and resumes reading throughout
+            application, handle_signals=False, handler_cancellation=True, shutdown_timeout=grace
         )
+        self._max_header_bytes = max_header_bytes
+        self._listening: asyncio.Server | None = None
 
     async def start(self, listen: Listen) -> int:
         """Listen there; returns the port, which the system chooses for port 0. Raises PortTaken."""
         await self._runner.setup()
+        loop = asyncio.get_running_loop()
         try:
-            await web.TCPSite(self._runner, listen.host or None, listen.port, backlog=1024, reuse_port=False).start()
+            self._listening = await loop.create_server(
+                self._connection, listen.host or None, listen.port, backlog=1024, reuse_port=False
+            )
         except OSError as error:
             taken = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
             raise PortTaken(f"cannot listen for HTTP on port {listen.port} (--http_port): {taken}") from error
-        return int(self._runner.addresses[0][1])
+        return int(self._listening.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Close the port and idle connections, let requests end within the grace, cancel the rest."""
+        if self._listening:
+            self._listening.close()
         await self._runner.cleanup()
+
+    def _connection(self) -> Connection:
+        server = self._runner.server
+        if server is None:  # between the close of the port and now
+            raise ConnectionAbortedError
+        return Connection(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            max_line_size=self._max_header_bytes,
+            max_field_size=self._max_header_bytes,
+            read_bufsize=2**20,  # with aiohttp's 64 KiB a body of megabytes pauses and resumes reading throughout
+        )
+
+
+class Connection(web.RequestHandler):
+    """One connection. What is refused before a route is reached is told in the protocol's form too."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is not HTTP, and to an exception that no handler caught; closes the connection."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        if status >= 500:
+            log.error("an HTTP request failed", exc_info=exc)
+            text = INTERNAL
+        else:
+            status, text = self._refusal(status, exc)
+        response = _error(status, text)
+        response.headers["Connection"] = "close"  # an HTTP/1.0 answer would leave it unsaid
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send `resp`. A refusal that aiohttp raised before any handler ran (Expect) is put in the protocol's form."""
+        if isinstance(resp, web.HTTPException):
+            resp = _error(resp.status, resp.reason)
+        return await super().finish_response(request, resp, start_time)
+
+    def _refusal(self, status: int, error: BaseException | None) -> tuple[int, str]:
+        if isinstance(error, http_exceptions.ContentEncodingError):
+            return 415, CODINGS
+        if isinstance(error, http_exceptions.LineTooLong):
+            return 431, f"a line of the header is longer than {self.max_line_size} bytes (--max_header_bytes)"
+        return status, "the request is not valid HTTP/1.1"
+
+
+def _error(status: int, text: str) -> web.Response:
+    return web.Response(body=orjson.dumps({"error": text}), status=status, content_type="application/json")

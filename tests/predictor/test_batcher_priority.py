@@ -1,0 +1,49 @@
+"""Who goes before whom, and a batcher that retires."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from predictor.fakes import NEVER, FakeRuntime, Rig, x, y
+
+
+async def test_a_higher_priority_goes_first_and_none_is_the_lowest():
+    async with Rig(rows=1) as rig:
+        await rig.occupy()
+        callers = []
+        for value, priority in ((1, 0), (2, 9), (3, 1), (4, 9), (5, 1)):
+            callers += await rig.submit(x(value), priority=priority)
+        rig.runtime.open()
+        await asyncio.gather(*callers)
+    assert rig.runtime.batches[1:] == [[3], [5], [2], [4], [1]]
+
+
+async def test_priorities_hold_between_kinds_too():
+    async with Rig(rows=2) as rig:
+        await rig.occupy()
+        callers = await rig.submit(x(1), x(2))
+        callers += await rig.submit(x(9, columns=2), priority=1)
+        rig.runtime.open()
+        await asyncio.gather(*callers)
+    assert rig.runtime.batches[1:] == [[9, 9], [1, 2]]
+
+
+async def test_a_retired_batcher_answers_what_is_queued_and_then_closes_its_workers():
+    async with Rig(rows=1) as rig:
+        (running,) = await rig.occupy()
+        callers = await rig.submit(x(1), x(2))
+        rig.batcher.retire()
+        assert not any(caller.done() for caller in (running, *callers))
+        rig.runtime.open()
+        assert [y(outcome) for outcome in await asyncio.gather(*callers)] == [[2], [4]]
+        await running
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await rig.batcher.submit(x(3), NEVER)
+
+
+async def test_an_idle_batcher_closes_as_it_retires():
+    rig = Rig(FakeRuntime())
+    rig.batcher.retire()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        await rig.batcher.submit(x(1), NEVER)
