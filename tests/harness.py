@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tandem_cli.child import die_with_parent
+
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_MODEL = ROOT / ".cache" / "models"
 FLOATS_MODEL = ROOT / ".cache" / "variants" / "efficientnet-lite0-floats"
@@ -39,6 +41,7 @@ class Process:
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             cwd=cwd,
             start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - a test run that is killed leaves nothing behind
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

@@ -28,7 +28,7 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             limit=2**20,
         )
@@ -53,5 +53,6 @@ class Child:
             self._process.kill()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """In a new process: ask the kernel for a SIGTERM when the parent ends, however it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

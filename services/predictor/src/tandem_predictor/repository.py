@@ -107,7 +107,7 @@ class Repository:
         return entries
 
     def unload(self, name: str) -> None:
-        """Let go of a model; its running batches end, what is queued is refused. Raises NotFound."""
+        """Let go of a model once what is queued and running has been answered. Raises NotFound."""
         if name not in self._models:
             raise NotFound(f"model '{name[:100]}' is not found; this server holds: {', '.join(self.names)}")
         for version, model in self._models[name].items():

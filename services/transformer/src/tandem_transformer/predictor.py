@@ -20,7 +20,7 @@ from tandem.timings import parse
 
 FORWARDED = ("traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
 MARGIN = 0.005  # seconds before the caller's deadline at which the predictor's answer is wanted
-_PREDICTOR_PHASES = ("decode", "queue", "batch", "inference", "encode")
+PREDICTOR_PHASES = ("decode", "queue", "batch", "inference", "encode")
 _NEVER_SENT = (  # gRPC's own words for a call that never left; it has no other sign for it
     "failed to connect to all addresses; last error: ",
     "connections to all backends failing; last error: ",
@@ -148,7 +148,7 @@ def _phases(trailing: object) -> Mapping[str, float]:
     for key, value in trailing if isinstance(trailing, (tuple, list, grpc.aio.Metadata)) else ():
         if key == "server-timing":
             phases = parse(str(value))
-            return {name: seconds for name, seconds in phases.items() if name in _PREDICTOR_PHASES}
+            return {name: seconds for name, seconds in phases.items() if name in PREDICTOR_PHASES}
     return {}
 
 

@@ -22,7 +22,7 @@ from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata
 from tandem.timings import parse
 
-from tandem_transformer.predictor import MARGIN, forwarded
+from tandem_transformer.predictor import MARGIN, PREDICTOR_PHASES, forwarded
 
 _JSON = {"Content-Type": "application/json"}
 _STATUSES: dict[int, type[TandemError]] = {
@@ -76,12 +76,14 @@ class RestPredictor:
             raise Unavailable("the predictor cannot be reached", retry_after=1) from None
 
     async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
-        data = await reply.content.read(self._max_receive + 1) if reply.content_length is None else b""
-        if len(data) > self._max_receive or (reply.content_length or 0) > self._max_receive:
-            raise PayloadTooLarge(
-                f"the predictor's answer is larger than {self._max_receive} bytes (--max_message_bytes)"
-            )
-        return data + await reply.read()
+        """The whole answer, of at most the size that is taken."""
+        data = bytearray()
+        async for chunk in reply.content.iter_any():
+            data += chunk
+            if len(data) > self._max_receive:
+                limit = f"{self._max_receive} bytes (--max_message_bytes)"
+                raise PayloadTooLarge(f"the predictor's answer is larger than {limit}")
+        return bytes(data)
 
 
 class V2Predictor(RestPredictor):
@@ -105,7 +107,7 @@ class V2Predictor(RestPredictor):
         reply = await self._ask("GET", f"/v2/models/{name}")
         try:
             return v2.decode_metadata(reply.body)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return ModelMetadata(name, (), "", (), ())  # it does not describe its models
 
     async def ready(self, name: str, *, pending: bool) -> bool:
@@ -141,7 +143,7 @@ class V1Predictor(RestPredictor):
 
 
 def _time(call: Call, reply: _Reply, seconds: float) -> None:
-    phases = parse(reply.timing)
+    phases = {name: value for name, value in parse(reply.timing).items() if name in PREDICTOR_PHASES}
     for name in ("queue", "batch", "inference"):
         if name in phases:
             call.timings.add(name, phases[name])
