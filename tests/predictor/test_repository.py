@@ -194,6 +194,17 @@ def test_a_model_that_came_later_is_found_and_listed(repository):
     assert repository.names == ["a", "b", "c"]
 
 
+def test_unloading_closes_the_workers_of_the_model_and_of_no_other():
+    repository, rigs = Repository(FILES), [Rig(FakeRuntime()) for _ in FILES]
+    for rig, file in zip(rigs, FILES, strict=True):
+        repository.add(loaded(rig, file.name, file.version))
+    repository.unload("a")
+    for rig in rigs[:2]:
+        with pytest.raises(RuntimeError, match="shutdown"):
+            rig.workers[0].executor.submit(int)
+    assert rigs[2].workers[0].executor.submit(int).result() == 0
+
+
 @pytest.mark.parametrize("name", ["c", "", "n" * 10_000])
 def test_an_unknown_model_cannot_be_unloaded(repository, name: str):
     with pytest.raises(NotFound, match="this server holds: a, b") as caught:

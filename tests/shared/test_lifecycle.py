@@ -14,6 +14,21 @@ from tandem.lifecycle import Readiness
 FAKE = Path(__file__).parent / "fake_service.py"
 
 
+@pytest.fixture
+def start():
+    """Starts fake services; one that a failed test leaves behind is ended."""
+    processes = []
+
+    def start(*argv):
+        processes.append(Process(sys.executable, FAKE, *argv))
+        processes[-1].wait_for(lambda line: line == "started")
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+
+
 def run(*argv):
     """Run the fake service to its end."""
     return subprocess.run([sys.executable, FAKE, *argv], capture_output=True, text=True, timeout=30, check=False)
@@ -56,6 +71,7 @@ async def test_everyone_who_waits_wakes_at_a_change_and_only_then():
     waiting = [asyncio.create_task(readiness.change()) for _ in range(3)]
     await asyncio.wait(waiting, timeout=0)
     part.set("loading")  # no change
+    await asyncio.wait(waiting, timeout=0)
     assert not any(task.done() for task in waiting)
     part.set("warming up")
     await asyncio.wait_for(asyncio.gather(*waiting), 5)
@@ -84,17 +100,15 @@ async def test_one_who_gives_up_waiting_disturbs_nobody():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_drains_and_ends_with_status_0(number):
-    process = Process(sys.executable, FAKE, "--log_format=json")
-    process.wait_for(lambda line: line == "started")
+def test_the_first_signal_drains_and_ends_with_status_0(start, number):
+    process = start("--log_format=json")
     assert process.stop(number) == 0
     assert [line for line in process.lines if not line.startswith("{")] == ["started", "draining", "closed"]
     assert entries(process)[-1]["message"] == f"{number.name}: draining; send it again to exit at once"
 
 
-def test_a_second_signal_exits_at_once():
-    process = Process(sys.executable, FAKE, "--host=stuck", "--log_format=json")
-    process.wait_for(lambda line: line == "started")
+def test_a_second_signal_exits_at_once(start):
+    process = start("--host=stuck", "--log_format=json")
     process.send()
     process.wait_for(lambda line: line == "draining")
     assert process.stop(signal.SIGINT) == 1
@@ -102,9 +116,8 @@ def test_a_second_signal_exits_at_once():
     assert entries(process)[-1]["message"] == "SIGINT again: exiting now"
 
 
-def test_a_signal_while_it_still_starts_drains_too():
-    process = Process(sys.executable, FAKE, "--host=slow")
-    process.wait_for(lambda line: line == "started")
+def test_a_signal_while_it_still_starts_drains_too(start):
+    process = start("--host=slow")
     assert process.stop() == 0
     assert "closed" in process.lines
 
@@ -149,9 +162,8 @@ def test_the_settings_are_printed_without_a_start():
     assert "started" not in ended.stdout
 
 
-def test_unknown_flags_are_one_line_in_the_log():
-    process = Process(sys.executable, FAKE, "--htp_port=81", "--zzz", "--log_format=json")
-    process.wait_for(lambda line: line == "started")
+def test_unknown_flags_are_one_line_in_the_log(start):
+    process = start("--htp_port=81", "--zzz", "--log_format=json")
     assert process.stop() == 0
     warnings = [entry["message"] for entry in entries(process) if entry["level"] == "WARNING"]
     assert warnings == ["ignored unknown flags: --htp_port (did you mean --http_port?), --zzz"]

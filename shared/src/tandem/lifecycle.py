@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -158,6 +159,10 @@ def main(cls: type[S], program: str, summary: str, version: str, make: Callable[
         log.warning("--workers=%d: one process serves in this release", read.workers)
     if reason := _run(lambda: make(read)):
         settings.die(f"{program}: {reason}")
+    if threading.active_count() > 1:  # the user's code that outlasted the grace: Python would wait for it for ever
+        log.warning("exiting although code is still running that outlasted --grace")
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 
