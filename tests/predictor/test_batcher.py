@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import numpy as np
 import pytest
@@ -207,18 +206,6 @@ async def test_outputs_that_alias_the_inputs_outlive_the_next_batches(function):
         outcomes = await asyncio.gather(*callers)
     assert [outcome.batch_rows for outcome in outcomes] == [2] * 8
     assert [outcome.outputs["y"].ravel().tolist() for outcome in outcomes] == [[v, v] for v in range(1, 9)]
-
-
-async def test_a_sliced_request_tells_the_times_of_its_slowest_slice():
-    async with Rig(rows=1) as rig:
-        (caller,) = await rig.submit(x(1, 2))
-        queued = time.perf_counter()
-        await rig.runtime.entered()
-        passed = time.perf_counter() - queued
-        rig.runtime.open()
-        outcome = await caller
-        assert outcome.queue >= passed
-        assert outcome.queue >= rig.metric("tandem_queue_seconds_sum") / 2
 
 
 async def test_the_metrics_count_batches_rows_and_waits():

@@ -76,6 +76,15 @@ async def test_a_window_that_passed_while_the_worker_was_busy_is_not_spent_again
         await asyncio.gather(*busy)
 
 
+async def test_a_sliced_request_tells_the_times_of_its_slowest_slice(clock: Clock):
+    async with Rig(rows=1) as rig:
+        (caller,) = await rig.submit(x(1, 2))
+        await rig.runtime.entered()
+        clock.now += 100
+        rig.runtime.open()
+        assert (await caller).queue == 100
+
+
 async def test_a_window_still_open_when_the_worker_is_free_goes_on():
     async with Rig(FakeRuntime(held=True), rows=2, delay=FOREVER) as rig:
         busy = await rig.submit(x(8), x(9))
@@ -177,47 +186,6 @@ async def test_a_caller_that_has_just_left_does_not_fill_a_batch():
         await rig.submit(x(2))
         await asyncio.wait({gone})
         assert (rig.waiting, rig.runtime.batches) == (1, [])
-
-
-async def test_a_higher_priority_goes_first_and_equals_keep_their_order():
-    async with Rig(rows=1) as rig:
-        await rig.occupy()
-        callers = []
-        for value, priority in enumerate([0, 5, 1, 5, 0, 1]):  # 0 is the lowest, after every other number
-            callers += await rig.submit(x(value), priority=priority)
-        rig.runtime.open()
-        await asyncio.gather(*callers)
-    assert rig.runtime.batches[1:] == [[2], [5], [1], [3], [0], [4]]
-
-
-async def test_priority_decides_between_kinds_of_requests_too():
-    async with Rig() as rig:
-        await rig.occupy()
-        callers = await rig.submit(x(1), x(2))
-        callers += await rig.submit(x(9, columns=2), priority=7)
-        rig.runtime.open()
-        await asyncio.gather(*callers)
-    assert rig.runtime.batches[1:] == [[9, 9], [1, 2]]
-
-
-async def test_an_urgent_request_shares_its_batch_with_the_others():
-    async with Rig(rows=3) as rig:
-        await rig.occupy()
-        callers = await rig.submit(x(1), x(2), x(3))
-        callers += await rig.submit(x(4), priority=1)
-        rig.runtime.open()
-        assert [y(outcome) for outcome in await asyncio.gather(*callers)] == [[2], [4], [6], [8]]
-    assert rig.runtime.batches[1:] == [[4, 1, 2], [3]]
-
-
-async def test_an_urgent_request_goes_before_the_slices_of_a_large_one():
-    async with Rig(rows=2) as rig:
-        await rig.occupy()
-        (large,) = await rig.submit(x(1, 2, 3, 4))
-        (urgent,) = await rig.submit(x(8, 9), priority=1)
-        rig.runtime.open()
-        assert (y(await large), y(await urgent)) == ([2, 4, 6, 8], [16, 18])
-    assert rig.runtime.batches[1:] == [[8, 9], [1, 2], [3, 4]]
 
 
 @pytest.mark.xfail(

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from predictor.fakes import FAILED, FOREVER, NEVER, FakeRuntime, Rig, double, failing_on, identity, turn, x, y
+from predictor.fakes import FAILED, NEVER, FakeRuntime, Rig, double, failing_on, identity, turn, x, y
 from tandem.errors import Internal, InvalidInput, TandemError
 
 pytestmark = pytest.mark.timeout(20)
@@ -147,46 +147,6 @@ async def test_closing_fails_what_is_still_queued():
         rig.batcher.close()  # on the loop, as the service does
         assert await outcome_or_crash(rig, queued)
         assert isinstance(queued.exception(), Exception)
-
-
-def closed(rig: Rig) -> bool:
-    """Whether the workers take nothing more, so that their threads end."""
-    try:
-        for worker in rig.workers:
-            worker.executor.submit(int)
-    except RuntimeError:
-        return True
-    return False
-
-
-async def test_a_retired_batcher_answers_what_it_has_and_closes():
-    async with Rig() as rig:
-        running = await rig.occupy()
-        queued = await rig.submit(x(1))
-        rig.batcher.retire()
-        assert not closed(rig)
-        rig.runtime.open()
-        assert [y(outcome) for outcome in await asyncio.gather(*running, *queued)] == [[-2], [2]]
-        assert closed(rig)
-
-
-async def test_a_retired_batcher_without_work_closes_at_once():
-    async with Rig() as rig:
-        assert not closed(rig)
-        rig.batcher.retire()
-        assert closed(rig)
-
-
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="nobody looks when the last caller leaves: the workers are never closed"
-)
-async def test_a_retired_batcher_closes_when_its_last_caller_leaves():
-    async with Rig(FakeRuntime(), delay=FOREVER) as rig:
-        (last,) = await rig.submit(x(1))
-        rig.batcher.retire()
-        last.cancel()
-        await asyncio.wait({last})
-        assert closed(rig)
 
 
 async def test_many_callers_each_get_exactly_their_own_rows_while_a_third_of_them_leaves():

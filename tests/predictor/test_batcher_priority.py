@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from predictor.fakes import NEVER, FakeRuntime, Rig, x, y
+from predictor.fakes import FOREVER, NEVER, FakeRuntime, Rig, x, y
+from tandem_predictor.worker import Worker
+
+pytestmark = pytest.mark.timeout(20)
 
 
 async def test_a_higher_priority_goes_first_and_none_is_the_lowest():
@@ -47,3 +50,44 @@ async def test_an_idle_batcher_closes_as_it_retires():
     rig.batcher.retire()
     with pytest.raises(RuntimeError, match="shutdown"):
         await rig.batcher.submit(x(1), NEVER)
+
+
+def closed(worker: Worker) -> bool:
+    """Whether the worker takes nothing more, so that its thread ends."""
+    try:
+        worker.executor.submit(int)
+    except RuntimeError:
+        return True
+    return False
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="nobody looks when the last caller leaves: the workers are never closed"
+)
+async def test_a_retired_batcher_closes_when_its_last_caller_leaves():
+    async with Rig(FakeRuntime(), delay=FOREVER) as rig:
+        (last,) = await rig.submit(x(1))
+        rig.batcher.retire()
+        last.cancel()
+        await asyncio.wait({last})
+        assert closed(rig.workers[0])
+
+
+async def test_an_urgent_request_shares_its_batch_with_the_others():
+    async with Rig(rows=3) as rig:
+        await rig.occupy()
+        callers = await rig.submit(x(1), x(2), x(3))
+        callers += await rig.submit(x(4), priority=1)
+        rig.runtime.open()
+        assert [y(outcome) for outcome in await asyncio.gather(*callers)] == [[2], [4], [6], [8]]
+    assert rig.runtime.batches[1:] == [[4, 1, 2], [3]]
+
+
+async def test_an_urgent_request_goes_before_the_slices_of_a_large_one():
+    async with Rig(rows=2) as rig:
+        await rig.occupy()
+        (large,) = await rig.submit(x(1, 2, 3, 4))
+        (urgent,) = await rig.submit(x(8, 9), priority=1)
+        rig.runtime.open()
+        assert (y(await large), y(await urgent)) == ([2, 4, 6, 8], [16, 18])
+    assert rig.runtime.batches[1:] == [[8, 9], [1, 2], [3, 4]]

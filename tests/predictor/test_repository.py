@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from predictor.fakes import NEVER, FakeRuntime, Rig, x, y
+from predictor.fakes import NEVER, FakeRuntime, Rig, x
 from tandem.errors import NotFound, Unavailable
 from tandem.metadata import ModelMetadata
 from tandem.model.config import ModelConfig
@@ -166,14 +166,6 @@ def states(repository: Repository) -> dict[str, str]:
     return {f"{entry.name}/{entry.version}": entry.reason or entry.state for entry in repository.index()}
 
 
-def test_the_index_tells_the_state_of_every_version():
-    repository = Repository(FILES)
-    assert states(repository) == {"a/2": "loading", "a/10": "loading", "b/1": "loading"}
-    repository.add(loaded(Rig(FakeRuntime()), "a", "2"))
-    assert states(repository) == {"a/2": "READY", "a/10": "loading", "b/1": "loading"}
-    assert [model.version for model in repository.loaded()] == ["2"]
-
-
 def test_an_unloaded_model_is_unavailable_until_it_is_loaded_again(repository):
     repository.unload("a")
     assert states(repository) == {"a/2": "unloaded", "a/10": "unloaded", "b/1": "READY"}
@@ -212,21 +204,6 @@ def test_an_unknown_model_cannot_be_unloaded(repository, name: str):
     assert len(caught.value.message) < 250
 
 
-async def test_a_newer_load_takes_over_while_the_older_one_answers_what_it_has():
-    async with Rig() as old, Rig(FakeRuntime()) as new:
-        repository = Repository(FILES)
-        repository.add(loaded(old, "b", "1"))
-        running = await old.occupy()
-        (queued,) = await old.submit(x(1))
-        repository.add(loaded(new, "b", "1"))
-        assert repository.find("b", "").batcher is new.batcher
-        assert y(await repository.find("b", "").batcher.submit(x(3), NEVER)) == [6]
-        old.runtime.open()
-        assert (y(await running[0]), y(await queued)) == ([-2], [2])
-        with pytest.raises(RuntimeError, match="shutdown"):
-            old.workers[0].executor.submit(int)
-
-
 async def test_an_unloaded_model_is_unavailable_and_answers_what_it_has(repository):
     rig, newer = Rig(), Rig()
     async with rig, newer:
@@ -253,11 +230,6 @@ async def test_a_model_loaded_again_takes_the_place_of_the_old_one_which_still_a
         assert (await running[0]).outputs["y"].tolist() == [[-2]]
         with pytest.raises(RuntimeError, match="shutdown"):
             await old.batcher.submit(x(1), NEVER)
-
-
-def test_what_is_not_there_cannot_be_unloaded(repository):
-    with pytest.raises(NotFound, match="model 'c' is not found"):
-        repository.unload("c")
 
 
 def test_the_index_says_of_each_version_whether_it_is_ready_and_why_not():
