@@ -26,6 +26,8 @@ PIXELS, FACTOR = np.zeros((2, 3), "u1"), np.ones(1, "f4")
         ((-1, 3), (3,), False),
         ((-1,), (), False),
         ((2,), (3,), False),
+        ((0,), (0,), True),
+        ((0,), (3,), False),
     ],
 )
 def test_a_spec_admits_its_rank_and_its_fixed_dimensions(declared, shape, admitted):
