@@ -43,6 +43,7 @@ def test_it_classifies_a_photo_and_ends_cleanly_on_one_signal(number: int) -> No
     assert time.monotonic() - start < 15
     stops = [line.split(" ", 1)[0] for line in process.lines if line.endswith("stopped")]
     assert stops == ["transformer", "predictor"]
+    assert "outlasted" not in process.log
 
 
 def test_a_taken_port_is_named_and_ends_the_pair_with_status_2() -> None:

@@ -82,6 +82,7 @@ def test_unknown_flags_are_warned_about_once_and_ignored() -> None:
     )
     process.entry("ready")
     assert process.stop() == 0
+    assert "outlasted" not in process.log
     warnings = [line for line in process.lines if "ignored unknown flags" in line]
     assert len(warnings) == 1
     assert "did you mean --model_name?" in warnings[0]

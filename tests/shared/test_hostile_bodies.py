@@ -49,6 +49,16 @@ def test_data_nested_otherwise_is_refused_even_where_the_elements_add_up(shape, 
     assert refusal(body(shape=shape, data=data)).startswith("input 'pixels': data is nested otherwise than shape ")
 
 
+@pytest.mark.parametrize(("shape", "data"), [("[2,2]", "[1,[2,3,4]]"), ("[3]", "[1,[2,3],[]]")])
+@pytest.mark.xfail(
+    strict=True,
+    raises=pytest.fail.Exception,
+    reason="the nesting is looked at only where the first element is an array",
+)
+def test_arrays_of_any_length_behind_a_number_are_refused(shape, data):
+    assert "nested otherwise than shape" in refusal(body(shape=shape, data=data))
+
+
 @pytest.mark.parametrize("datatype", ["FP32", "BYTES"])
 def test_a_deep_object_for_an_element_is_refused(datatype):
     data = "[" + nested(BEYOND_ORJSON, opening='{"a":', closing="}") + "]"

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -159,11 +160,20 @@ def main(cls: type[S], program: str, summary: str, version: str, make: Callable[
         log.warning("--workers=%d: one process serves in this release", read.workers)
     if reason := _run(lambda: make(read)):
         settings.die(f"{program}: {reason}")
-    if threading.active_count() > 1:  # the user's code that outlasted the grace: Python would wait for it for ever
+    if _still_running():  # the user's code that outlasted the grace: Python would wait for it for ever
         log.warning("exiting although code is still running that outlasted --grace")
         logging.shutdown()
         os._exit(0)
     return 0
+
+
+def _still_running(patience: float = 1.0) -> bool:
+    """Whether a thread is left that Python would wait for; pools that were shut down get a moment to end theirs."""
+    end = time.monotonic() + patience
+    threads = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return any(thread.is_alive() for thread in threads)
 
 
 def _run(make: Callable[[], Service]) -> str | None:

@@ -58,6 +58,7 @@ class Predictor:
         await self.doors.ledger.idle(self._settings.drain_idle, self._settings.grace)
         await self.doors.close()
         self._repository.close()
+        self._loader.shutdown(wait=False, cancel_futures=True)
         log.info("stopped")
 
     async def _add(self, file: ModelFile) -> None:
