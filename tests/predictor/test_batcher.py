@@ -226,11 +226,6 @@ async def test_the_metrics_count_batches_rows_and_waits():
     assert first.seconds == first.queue + first.batch + first.inference
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the versions of a model share its gauge, and each sets it to its own queue's length",
-)
 async def test_the_queues_of_a_models_versions_add_up_in_the_gauge():
     async with Rig() as rig:
         await rig.occupy()

@@ -188,11 +188,6 @@ async def test_a_caller_that_has_just_left_does_not_fill_a_batch():
         assert (rig.waiting, rig.runtime.batches) == (1, [])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="_window asks the head of the group, which is the newest request where that has the highest priority",
-)
 async def test_an_urgent_newcomer_does_not_extend_the_window_of_the_first_arrival(clock: Clock):
     async with Rig(FakeRuntime(), rows=8, delay=FOREVER) as rig:
         await rig.submit(x(1))

@@ -61,9 +61,6 @@ def closed(worker: Worker) -> bool:
     return False
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="nobody looks when the last caller leaves: the workers are never closed"
-)
 async def test_a_retired_batcher_closes_when_its_last_caller_leaves():
     async with Rig(FakeRuntime(), delay=FOREVER) as rig:
         (last,) = await rig.submit(x(1))

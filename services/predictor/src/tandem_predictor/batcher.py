@@ -171,7 +171,7 @@ class Batcher:
         open_windows = []
         for group in sorted(self._groups.values(), key=lambda group: (group[0].priority, group[0].queued_at)):
             rows = self._live_rows(group)
-            if (wait := self._window(group[0], rows)) > 0:
+            if (wait := self._window(group, rows)) > 0:
                 open_windows.append(wait)
             elif batch := self._take(group, self._share(rows)):
                 self._release(group, min(rows, self._limits.max_batch_rows) - sum(item.rows for item in batch))
@@ -189,13 +189,13 @@ class Batcher:
                 break
         return rows
 
-    def _window(self, first: _Item, rows: int) -> float:
-        """Seconds for which a group with `first` at its head and `rows` rows still waits for company."""
-        if not self._limits.max_queue_delay or first.released or not self.batchable:
+    def _window(self, group: deque[_Item], rows: int) -> float:
+        """Seconds for which `group`, with `rows` rows, still waits for company: counted from its first arrival."""
+        if not self._limits.max_queue_delay or not self.batchable or any(item.released for item in group):
             return 0.0
         if not 0 < rows < self._limits.max_batch_rows:
             return 0.0
-        return self._limits.max_queue_delay - (time.perf_counter() - first.queued_at)
+        return self._limits.max_queue_delay - (time.perf_counter() - min(item.queued_at for item in group))
 
     def _share(self, rows: int) -> int:
         """How many of `rows` one worker takes: the idle ones divide them."""
@@ -234,6 +234,8 @@ class Batcher:
                 self._count(-item.weight)
                 if not group:
                     del self._groups[item.key]
+        if self._retired:
+            self.retire()
 
     def _start(self, worker: Worker, batch: list[_Item]) -> None:
         requests = [item.inputs for item in batch]
@@ -265,4 +267,4 @@ class Batcher:
 
     def _count(self, weight: int) -> None:
         self._queued += weight
-        self._metrics.queue_rows.set(self._queued)
+        self._metrics.queue_rows.inc(weight)  # shared by the versions of a model, so never set
