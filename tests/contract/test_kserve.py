@@ -7,12 +7,13 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from contract.client import ask
 from foreign import environment
-from harness import DIGITS, Pair, Process, running_pair, start_transformer
+from harness import DIGITS, ROOT, Pair, Process, Service, running_pair, start_predictor, start_transformer
 
 HERE = Path(__file__).parent
 
@@ -40,8 +41,7 @@ def test_kserves_clients_get_the_same_scores_over_every_protocol(digits: Pair, s
 @pytest.fixture(scope="module")
 def kserve_predictor() -> Iterator[tuple[int, int]]:
     """The HTTP and gRPC port of a predictor on KServe's SDK."""
-    with socket.create_server(("127.0.0.1", 0)) as http, socket.create_server(("127.0.0.1", 0)) as grpc:
-        ports = http.getsockname()[1], grpc.getsockname()[1]
+    ports = free_ports()
     flags = ("--model_name=sums", f"--http_port={ports[0]}", f"--grpc_port={ports[1]}")
     process = Process(str(environment("kserve") / "python"), str(HERE / "kserve_predictor.py"), *flags)
     try:
@@ -62,3 +62,40 @@ def test_the_transformer_works_in_front_of_kserves_predictor(kserve_predictor: t
         assert reply.json["outputs"][0]["data"] == [6, 15]
     finally:
         assert transformer.process.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def sums() -> Iterator[Service]:
+    predictor = start_predictor(
+        "--model_name=sums", f"--model_dir={ROOT / 'examples' / 'row-sums'}", "--allow_python_models"
+    )
+    yield predictor
+    predictor.process.stop()
+
+
+@pytest.mark.parametrize("protocol", ["grpc-v2", "v2", "v1"])
+def test_kserves_transformer_works_in_front_of_the_predictor(sums: Service, protocol: str) -> None:
+    predictor = sums.target if protocol == "grpc-v2" else sums.url.removeprefix("http://")
+    http, grpc = free_ports()
+    process = Process(
+        *(str(environment("kserve") / "python"), str(HERE / "kserve_transformer.py"), "--model_name=sums"),
+        *(f"--predictor_host={predictor}", f"--predictor_protocol={protocol}"),
+        *(f"--http_port={http}", f"--grpc_port={grpc}"),
+    )
+    try:
+        process.wait_for(lambda line: "Application startup complete" in line)
+        x = [[1, 2, 3], [4, 5, 6]]
+        tensor = {"name": "x", "shape": [2, 3], "datatype": "FP32", "data": x}
+        v1 = protocol == "v1"
+        path = "v1/models/sums:predict" if v1 else "v2/models/sums/infer"
+        body: dict[str, Any] = {"instances": x} if v1 else {"id": "a", "inputs": [tensor]}
+        reply = ask(f"http://127.0.0.1:{http}/{path}", "POST", body, {"content-type": "application/json"})
+        assert reply.status == 200, reply.body
+        assert (reply.json["predictions"] if v1 else reply.json["outputs"][0]["data"]) == [12, 30]
+    finally:
+        process.kill()
+
+
+def free_ports() -> tuple[int, int]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]

@@ -100,6 +100,7 @@ def test_the_models_datatype_decides_what_numbers_become(datatype, values):
         ("BYTES", [1], "a value is neither a string nor"),
         ("BYTES", {"b64": "*"}, "b64 is not valid base64"),
         ("BYTES", {"b64": 5}, "b64 is not valid base64"),
+        ("BYTES", {"a": {"a": {"b64": ""}}}, "a value is neither a string nor"),
     ],
 )
 def test_a_value_that_does_not_suit_the_datatype_is_refused_naming_the_input(datatype, value, why):

@@ -77,6 +77,7 @@ class Predictor:
             self._files = [file for file in self._files if file.name != name] + chosen
             for file in chosen:
                 await self._add(file)
+            self._repository.keep(name, [file.version for file in chosen])
         except LoadError as error:
             log.error("loading failed", extra={"model": name, "reason": str(error)})
             raise InvalidInput(f"model '{name}' cannot be loaded; the predictor's log says why") from error

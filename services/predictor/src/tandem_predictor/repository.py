@@ -7,7 +7,7 @@ D/<model>/<version>/model.onnx   several models       (model.py in place of mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +114,12 @@ class Repository:
             self._unloaded.add((name, version))
             model.batcher.retire()
         self._models[name] = {}
+
+    def keep(self, name: str, versions: Collection[str]) -> None:
+        """Forget the versions of `name` that are not in `versions`, once their requests have been answered."""
+        for version in [version for version in self._models[name] if version not in versions]:
+            self._models[name].pop(version).batcher.retire()
+        self._expected = {(owner, known) for owner, known in self._expected if owner != name or known in versions}
 
     def close(self) -> None:
         """Stop every model's workers."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from tandem.errors import InvalidInput
 from tandem.model.config import ModelConfig, ModelIndex
 from tandem.model.statistics import ModelStatistics
 from tandem.oip import model_config_pb2 as config_pb
@@ -76,6 +77,12 @@ def statistics_message(statistics: Sequence[ModelStatistics]) -> statistics_pb.M
                 tally = getattr(batches, name)
                 getattr(entry, name).MergeFrom(statistics_pb.StatisticDuration(count=tally.count, ns=tally.ns))
     return response
+
+
+def refuse_overrides(parameters: Iterable[str]) -> None:
+    """Raise InvalidInput for what Triton's load may bring with it: here the repository's own files decide."""
+    if own := sorted(name for name in parameters if name == "config" or name.startswith("file:")):
+        raise InvalidInput(f"parameter '{own[0][:100]}' is not supported: models are loaded as the repository has them")
 
 
 def index_message(models: Sequence[ModelIndex]) -> repository_pb.RepositoryIndexResponse:

@@ -123,6 +123,8 @@ def _array(name: str, values: list[object], spec: TensorSpec | None) -> tensors.
 
 
 def _bytes(name: str, value: object) -> object:
+    if isinstance(value, dict) and len(value) == 1 and not _is_bytes(value):  # {"image": {...}} for the one input
+        value = next(iter(value.values()))
     if isinstance(value, dict) and _is_bytes(value):
         try:
             return pybase64.b64decode(value["b64"], validate=True)
@@ -130,8 +132,6 @@ def _bytes(name: str, value: object) -> object:
             raise InvalidInput(f"input '{name}': b64 is not valid base64") from None
     if isinstance(value, str):
         return value.encode()
-    if isinstance(value, dict) and len(value) == 1:  # {"image": {"b64": ...}} for the one input
-        return _bytes(name, next(iter(value.values())))
     raise InvalidInput(f"input '{name}': a value is neither a string nor {{\"b64\": ...}}")
 
 

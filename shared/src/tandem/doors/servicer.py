@@ -118,6 +118,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         self, request: repository_pb.RepositoryModelLoadRequest, context: ServicerContext
     ) -> repository_pb.RepositoryModelLoadResponse:
         """Load a model."""
+        management.refuse_overrides(request.parameters)
         await self._endpoint.load(request.model_name)
         return repository_pb.RepositoryModelLoadResponse()
 

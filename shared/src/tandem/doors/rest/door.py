@@ -14,9 +14,9 @@ from tandem.codec import v1
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.interceptors import INTERNAL
 from tandem.doors.ledger import Ledger
+from tandem.doors.rest import body as body_of
 from tandem.doors.rest import management, openapi
-from tandem.doors.rest.server import CODINGS
-from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, TandemError, UnsupportedMediaType
+from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, TandemError
 from tandem.inference import Call, InferRequest, Limits
 from tandem.lifecycle import Readiness
 from tandem.metrics import ServerMetrics
@@ -25,7 +25,6 @@ log = logging.getLogger("tandem.http")
 
 JSON_SIZE = "Inference-Header-Content-Length"
 _WORTH_COMPRESSING = 1024  # bytes; less gains nothing
-_CODINGS = ("", "identity", "gzip", "deflate")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -67,13 +66,13 @@ class RestDoor:
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{model:[^:/]+}", self._v1_model)
         app.router.add_post("/v1/models/{model:[^:/]+}:predict", self._v1_predict)
-        management.add_routes(app.router, self._endpoint)
+        management.add_routes(app.router, self._endpoint, self._bounds.body)
         openapi.add_routes(app.router, docs=self._bounds.docs)
         return app
 
     async def _infer(self, http: web.Request) -> web.Response:
         with self._ledger.open("http", http.match_info["model"], http.headers) as call:
-            body = await self._body(http)
+            body = await body_of.read(http, self._bounds.body)
             request = await self._decode(http, body, call)
             call.begin(request)
             response = await self._endpoint.infer(request, call)
@@ -93,7 +92,7 @@ class RestDoor:
     async def _v1_predict(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
         with self._ledger.open("http", model, http.headers) as call:
-            body = await self._body(http)
+            body = await body_of.read(http, self._bounds.body)
             metadata = await self._endpoint.metadata(model, "")
             with call.timings.phase("decode"):
                 request = v1.decode_request(body, metadata)
@@ -138,21 +137,6 @@ class RestDoor:
         headers = {hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=self._metrics.exposition(), headers=headers)
 
-    async def _body(self, http: web.Request) -> bytes:
-        coding = http.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
-        if coding not in _CODINGS:
-            raise UnsupportedMediaType(CODINGS)
-        if (http.content_length or 0) > self._bounds.body:
-            raise self._too_large()
-        try:
-            return await http.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise self._too_large() from None
-        except web.RequestPayloadError as error:
-            raise InvalidInput(
-                "the body cannot be read: it breaks off, or is not what Content-Encoding says"
-            ) from error
-
     def _answer(self, http: web.Request, body: bytes, call: Call, json_size: int | None) -> web.Response:
         """An inference's answer, compressed if the client asks for it and it is worth it."""
         if len(body) > self._bounds.answer:
@@ -164,9 +148,6 @@ class RestDoor:
         if len(body) >= _WORTH_COMPRESSING and hdrs.ACCEPT_ENCODING in http.headers:
             response.enable_compression()
         return response
-
-    def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"the body is larger than {self._bounds.body} bytes (--max_message_bytes)")
 
     def _middleware(self) -> Middleware:
         @web.middleware

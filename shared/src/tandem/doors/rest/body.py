@@ -1,0 +1,28 @@
+"""A request's body: read whole, decompressed by the server below, never larger than the limit."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from tandem.doors.rest.server import CODINGS
+from tandem.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
+
+_CODINGS = ("", "identity", "gzip", "deflate")
+
+
+async def read(http: web.Request, limit: int) -> bytes:
+    """The bytes; raises UnsupportedMediaType, PayloadTooLarge over `limit` bytes, or InvalidInput if it breaks off."""
+    if http.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower() not in _CODINGS:
+        raise UnsupportedMediaType(CODINGS)
+    if (http.content_length or 0) > limit:
+        raise _too_large(limit)
+    try:
+        return await http.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large(limit) from None
+    except web.RequestPayloadError as error:
+        raise InvalidInput("the body cannot be read: it breaks off, or is not what Content-Encoding says") from error
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"the body is larger than {limit} bytes (--max_message_bytes)")
