@@ -29,7 +29,7 @@ def test_a_request_that_succeeds_counts_its_rows_and_its_phases():
         "success": (1, 1_000_000_000),
         "fail": (0, 0),
         "queue": (1, 250_000_000),
-        "compute_input": (1, 7_000_000),
+        "compute_input": (1, 6_000_000),
         "compute_infer": (1, 500_000_000),
         "compute_output": (1, 125_000_000),
     }

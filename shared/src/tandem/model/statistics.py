@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tandem.timings import Timings
 
-_INPUT = ("decode", "preprocess", "batch")
+_INPUT = ("preprocess", "batch")  # decoding is over before a request is timed
 _OUTPUT = ("postprocess",)
 _COMPUTE = ("compute_input", "compute_infer", "compute_output")
 
