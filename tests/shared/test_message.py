@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from shared.strategies import QUICK, maps, names, parameters, same, same_maps, words
+from tandem.codec import wire
 from tandem.codec.message import (
     FIELDS,
     decode_metadata,
@@ -31,10 +32,14 @@ def over_the_wire(message):
     return type(message).FromString(message.SerializeToString())
 
 
+def decode(message):
+    return decode_request(wire.decode_request(message.SerializeToString()))
+
+
 @QUICK
 @given(st.builds(InferRequest, words, words, maps(), words, outputs_asked.map(tuple), parameters))
 def test_a_request_arrives_as_it_was_sent(sent):
-    arrived = decode_request(over_the_wire(encode_request(sent)))
+    arrived = decode_request(wire.decode_request(wire.encode_request(encode_request(sent))))
     assert same_maps(arrived.inputs, sent.inputs)
     assert (arrived.model_name, arrived.model_version, arrived.id) == (sent.model_name, sent.model_version, sent.id)
     assert (arrived.parameters, arrived.outputs) == (sent.parameters, sent.outputs)
@@ -45,8 +50,9 @@ def test_a_request_arrives_as_it_was_sent(sent):
 @QUICK
 @given(st.builds(InferResponse, words, words, maps(), words, parameters), st.booleans())
 def test_a_response_arrives_as_it_was_sent_raw_or_typed(response, raw):
-    message = over_the_wire(encode_response(response, raw=raw))
-    arrived = decode_response(message)
+    frame = wire.decode_response(wire.encode_response(encode_response(response, raw=raw)))
+    assert bool(frame.raw) <= bool(response.outputs)
+    arrived = decode_response(frame)
     assert same_maps(arrived.outputs, response.outputs)
     assert (arrived.id, arrived.parameters) == (response.id, response.parameters)
     assert (arrived.model_name, arrived.model_version) == (response.model_name, response.model_version)
@@ -61,7 +67,7 @@ def test_metadata_arrives_as_it_was_sent(metadata):
 @pytest.mark.parametrize("datatype", FIELDS)
 def test_an_answer_that_was_asked_for_in_typed_fields_is_in_its_own_field(datatype):
     array = np.array([b"a"], object) if datatype == "BYTES" else np.ones(1, DTYPES[datatype])
-    message = encode_response(InferResponse("m", "1", {"y": array}), raw=False)
+    message = wire.whole_response(encode_response(InferResponse("m", "1", {"y": array}), raw=False))
     assert not message.raw_output_contents
     assert [field.name for field, _ in message.outputs[0].contents.ListFields()] == [FIELDS[datatype]]
 
@@ -69,7 +75,7 @@ def test_an_answer_that_was_asked_for_in_typed_fields_is_in_its_own_field(dataty
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
 def test_one_tensor_without_a_typed_field_makes_the_whole_answer_raw(datatype):
     outputs = {"labels": np.array([b"cat"], object), "scores": np.ones(2, DTYPES[datatype])}
-    message = encode_response(InferResponse("m", "1", outputs), raw=False)
+    message = wire.whole_response(encode_response(InferResponse("m", "1", outputs), raw=False))
     assert list(message.raw_output_contents) == [b"\x03\0\0\0cat", outputs["scores"].tobytes()]
     assert not any(output.HasField("contents") for output in message.outputs)
 
@@ -80,20 +86,20 @@ def test_only_the_two_half_floats_have_no_typed_field():
 
 def test_typed_contents_are_told_from_raw_ones():
     message = pb.ModelInferRequest(model_name="m", inputs=[tensor("FP32", [2], fp32_contents=[1, 2])])
-    request = decode_request(message)
+    request = decode(message)
     assert not request.raw
     assert same(request.inputs["pixels"], np.array([1, 2], "f4"))
 
 
 def test_a_raw_tensor_without_an_element_is_still_raw():
-    assert decode_request(pb.ModelInferRequest(inputs=[tensor("FP32", [0])], raw_input_contents=[b""])).raw
+    assert decode(pb.ModelInferRequest(inputs=[tensor("FP32", [0])], raw_input_contents=[b""])).raw
 
 
 def test_a_parameter_without_a_value_is_left_out():
     message = pb.ModelInferRequest(
         inputs=[tensor("FP32", [0])], parameters={"a": pb.InferParameter(), "b": pb.InferParameter(bool_param=False)}
     )
-    assert decode_request(message).parameters == {"b": False}
+    assert decode(message).parameters == {"b": False}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,7 @@ def test_a_parameter_without_a_value_is_left_out():
     ],
 )
 def test_a_parameter_goes_in_the_field_of_its_type(value, field):
-    message = encode_request(InferRequest("m", "", {"x": np.zeros(1, "f4")}, parameters={"key": value}))
+    message = encode_request(InferRequest("m", "", {"x": np.zeros(1, "f4")}, parameters={"key": value})).message
     assert message.parameters["key"].WhichOneof("parameter_choice") == field
 
 
@@ -153,23 +159,23 @@ REFUSED = [
 @pytest.mark.parametrize(("inputs", "raw", "why"), REFUSED, ids=[row[2] for row in REFUSED])
 def test_a_request_against_the_protocol_is_refused(inputs, raw, why):
     with pytest.raises(InvalidInput) as refused:
-        decode_request(pb.ModelInferRequest(inputs=inputs, raw_input_contents=raw))
+        decode(pb.ModelInferRequest(inputs=inputs, raw_input_contents=raw))
     assert refused.value.message.startswith(why)
 
 
 def test_an_output_that_is_asked_for_twice_is_refused():
     asked = [pb.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in ("a", "labels", "labels")]
     with pytest.raises(InvalidInput, match="output 'labels' is given twice"):
-        decode_request(pb.ModelInferRequest(inputs=[tensor("FP32", [0])], outputs=asked))
+        decode(pb.ModelInferRequest(inputs=[tensor("FP32", [0])], outputs=asked))
 
 
 def test_a_predictor_that_breaks_the_protocol_is_an_internal_error_naming_the_tensor():
     outputs = [pb.ModelInferResponse.InferOutputTensor(name="scores", datatype="FP32", shape=[2])]
     answer = pb.ModelInferResponse(outputs=outputs, raw_output_contents=[b"\0" * 4])
     with pytest.raises(Internal, match="breaks the protocol: tensor 'scores': 4 bytes of data, expected 8"):
-        decode_response(answer)
+        decode_response(wire.decode_response(answer.SerializeToString()))
 
 
 def test_typed_inputs_are_read_only_as_raw_ones_are():
     message = pb.ModelInferRequest(inputs=[tensor("FP32", [1], fp32_contents=[1])])
-    assert not decode_request(message).inputs["pixels"].flags.writeable
+    assert not decode(message).inputs["pixels"].flags.writeable

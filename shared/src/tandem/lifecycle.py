@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 import uvloop
 
 from tandem import logs, settings
+from tandem.memory import allocator
 
 log = logging.getLogger("tandem.lifecycle")
 
@@ -182,6 +183,7 @@ def _run(make: Callable[[], Service]) -> str | None:
     `make` is called on the event loop, which gRPC's objects belong to from their construction on.
     """
     reason = None
+    allocator.keep_freed_blocks()
     try:
         uvloop.run(_serve(make))
     except* Fatal as failed:

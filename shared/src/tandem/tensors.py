@@ -81,10 +81,13 @@ def decode_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes | memo
     return np.frombuffer(raw, dtype).reshape(shape)
 
 
-def encode_raw(array: Array) -> bytes:
-    """The bytes of `array`, row-major and little-endian; BYTES elements with their lengths before them."""
+def encode_raw(array: Array) -> bytes | memoryview:
+    """The bytes of `array`, row-major and little-endian; BYTES elements with their lengths before them.
+
+    A view of the array where its memory is in that order already.
+    """
     if not array.dtype.hasobject:
-        return array.tobytes()
+        return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
     parts: list[bytes] = []
     for element in array.ravel():  # BYTES is the one permitted Python loop over elements
         data = as_bytes(element)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import grpc
 from tandem.codec import message as codec
+from tandem.codec import wire
+from tandem.codec.wire import Frame
 from tandem.deadline import Deadline
 from tandem.doors.ledger import PENDING
 from tandem.errors import DeadlineExceeded, Internal, TandemError, Unavailable, from_status
@@ -58,6 +60,9 @@ class GrpcPredictor:
             ],
         )
         self._stub = pb_grpc.GRPCInferenceServiceStub(self._channel)
+        self._infer = self._channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer", wire.encode_request, wire.decode_response
+        )
 
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:
         """The predictor's answer; adds its phases and `hop`, the rest of the time, to `call.timings`.
@@ -65,9 +70,9 @@ class GrpcPredictor:
         Raises the TandemError that stands for the predictor's status, so that the caller gets the true one.
         """
         start = time.perf_counter()
-        message = codec.encode_request(request)
+        frame = codec.encode_request(request)
         metadata = forwarded(call)
-        reply, phases = await self._send(message, metadata, call.deadline.earlier(MARGIN))
+        reply, phases = await self._send(frame, metadata, call.deadline.earlier(MARGIN))
         response = codec.decode_response(reply)
         inside = 0.0
         for name, seconds in phases.items():
@@ -98,13 +103,13 @@ class GrpcPredictor:
         await self._channel.close()
 
     async def _send(
-        self, message: pb.ModelInferRequest, metadata: tuple[tuple[str, str], ...], deadline: Deadline
-    ) -> tuple[pb.ModelInferResponse, Mapping[str, float]]:
+        self, frame: Frame[pb.ModelInferRequest], metadata: tuple[tuple[str, str], ...], deadline: Deadline
+    ) -> tuple[Frame[pb.ModelInferResponse], Mapping[str, float]]:
         """Call, and again after a pause if the call was never sent and retries are left."""
         attempt = 0
         while True:
             deadline.check("the predictor was called")
-            rpc = self._stub.ModelInfer(message, timeout=deadline.remaining, metadata=metadata)
+            rpc = self._infer(frame, timeout=deadline.remaining, metadata=metadata)
             try:
                 reply = await rpc
                 self._budget.refill()

@@ -135,7 +135,7 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[byt
     NaN and infinities have no JSON form: they are written as null.
     """
     binary = {output.name: output.parameters.get("binary_data", request.raw) is True for output in request.outputs}
-    blocks: list[bytes] = []
+    blocks: list[bytes | memoryview] = []
     outputs = []
     for name, array in response.outputs.items():
         tensor: dict[str, object] = {
@@ -153,7 +153,7 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[byt
     document |= {"id": response.id} if response.id else {}
     document |= {"parameters": dict(response.parameters)} if response.parameters else {}
     head = encode(document | {"outputs": outputs})
-    return (head + b"".join(blocks), len(head)) if blocks else (head, None)
+    return (b"".join((head, *blocks)), len(head)) if blocks else (head, None)
 
 
 def encode_metadata(metadata: ModelMetadata) -> bytes:

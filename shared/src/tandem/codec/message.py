@@ -2,6 +2,8 @@
 
 ModelInferRequest -> decode_request -> InferRequest ... InferResponse -> encode_response -> ModelInferResponse
 InferRequest -> encode_request -> ModelInferRequest ... ModelInferResponse -> decode_response -> InferResponse
+
+Inference messages come and go as frames (wire.py): their raw tensors lie beside them, not copied.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from tandem import tensors
+from tandem.codec.wire import Frame, Raw
 from tandem.errors import Internal, InvalidInput
 from tandem.inference import Arrays, InferRequest, InferResponse, Limits, Parameter, RequestedOutput
 from tandem.metadata import ModelMetadata, TensorSpec
@@ -47,8 +50,9 @@ class _Tensor(Protocol):
     def contents(self) -> pb.InferTensorContents: ...
 
 
-def decode_request(message: pb.ModelInferRequest, limits: Limits = _LIMITS) -> InferRequest:
-    """The request in `message`; raises InvalidInput, naming the tensor, on anything the protocol does not allow."""
+def decode_request(frame: Frame[pb.ModelInferRequest], limits: Limits = _LIMITS) -> InferRequest:
+    """The request in `frame`; raises InvalidInput, naming the tensor, on anything the protocol does not allow."""
+    message = frame.message
     if not message.inputs:
         raise InvalidInput("the request has no inputs")
     limits.check_count("input", len(message.inputs))
@@ -64,28 +68,28 @@ def decode_request(message: pb.ModelInferRequest, limits: Limits = _LIMITS) -> I
         model_version=message.model_version,
         id=message.id,
         parameters=decode_parameters(message.parameters),
-        inputs=_decode_tensors("input", message.inputs, message.raw_input_contents),
+        inputs=_decode_tensors("input", message.inputs, frame.raw),
         outputs=requested,
-        raw=bool(message.raw_input_contents),
+        raw=bool(frame.raw),
     )
 
 
-def encode_request(request: InferRequest) -> pb.ModelInferRequest:
-    """The message that asks for `request`, its tensors as raw bytes."""
+def encode_request(request: InferRequest) -> Frame[pb.ModelInferRequest]:
+    """The frame that asks for `request`, its tensors as raw bytes."""
     message = pb.ModelInferRequest(model_name=request.model_name, model_version=request.model_version, id=request.id)
     encode_parameters(request.parameters, message.parameters)
     for name, array in request.inputs.items():
         message.inputs.add(name=name, datatype=tensors.datatype_of(array.dtype), shape=array.shape)
-        message.raw_input_contents.append(tensors.encode_raw(array))
     for output in request.outputs:
         encode_parameters(output.parameters, message.outputs.add(name=output.name).parameters)
-    return message
+    return Frame(message, [tensors.encode_raw(array) for array in request.inputs.values()])
 
 
-def decode_response(message: pb.ModelInferResponse) -> InferResponse:
-    """The response in `message`; raises Internal if the peer broke the protocol."""
+def decode_response(frame: Frame[pb.ModelInferResponse]) -> InferResponse:
+    """The response in `frame`; raises Internal if the peer broke the protocol."""
+    message = frame.message
     try:
-        outputs = _decode_tensors("output", message.outputs, message.raw_output_contents)
+        outputs = _decode_tensors("output", message.outputs, frame.raw)
     except InvalidInput as error:
         raise Internal(f"the predictor's answer breaks the protocol: {error.message}") from error
     return InferResponse(
@@ -97,8 +101,8 @@ def decode_response(message: pb.ModelInferResponse) -> InferResponse:
     )
 
 
-def encode_response(response: InferResponse, *, raw: bool) -> pb.ModelInferResponse:
-    """The message that answers with `response`: raw bytes if asked, or if a datatype has no typed field."""
+def encode_response(response: InferResponse, *, raw: bool) -> Frame[pb.ModelInferResponse]:
+    """The frame that answers with `response`: raw bytes if asked, or if a datatype has no typed field."""
     message = pb.ModelInferResponse(
         model_name=response.model_name, model_version=response.model_version, id=response.id
     )
@@ -107,11 +111,9 @@ def encode_response(response: InferResponse, *, raw: bool) -> pb.ModelInferRespo
     raw = raw or any(datatype not in FIELDS for datatype in datatypes.values())
     for name, array in response.outputs.items():
         tensor = message.outputs.add(name=name, datatype=datatypes[name], shape=array.shape)
-        if raw:
-            message.raw_output_contents.append(tensors.encode_raw(array))
-        else:
+        if not raw:
             getattr(tensor.contents, FIELDS[datatypes[name]]).extend(_values(array))
-    return message
+    return Frame(message, [tensors.encode_raw(array) for array in response.outputs.values()] if raw else [])
 
 
 def encode_metadata(metadata: ModelMetadata) -> pb.ModelMetadataResponse:
@@ -166,7 +168,7 @@ def require_unique(kind: str, names: Sequence[str]) -> None:
         raise InvalidInput(f"{kind} '{Counter(names).most_common(1)[0][0]}' is given twice")
 
 
-def _decode_tensors(kind: str, described: Sequence[_Tensor], raw: Sequence[bytes]) -> Arrays:
+def _decode_tensors(kind: str, described: Sequence[_Tensor], raw: Raw) -> Arrays:
     require_unique(kind, [tensor.name for tensor in described])
     if not raw:
         return {tensor.name: _decode_contents(tensor) for tensor in described}

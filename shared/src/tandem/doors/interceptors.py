@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from tandem.codec import wire
 from tandem.errors import InvalidInput, TandemError
 
 log = logging.getLogger("tandem.grpc")
@@ -15,6 +16,9 @@ log = logging.getLogger("tandem.grpc")
 INTERNAL = "internal error; the server's log says more"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs only
 _Behaviour = Callable[[Any, Any], Awaitable[Any]]
+_FRAMED: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
+    "/inference.GRPCInferenceService/ModelInfer": (wire.decode_request, wire.encode_response)
+}
 
 
 class TranslateErrors(grpc.aio.ServerInterceptor):
@@ -34,8 +38,10 @@ class TranslateErrors(grpc.aio.ServerInterceptor):
         handler: _Handler | None = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
             return handler
-        behaviour = translated(_deserialized(handler.unary_unary, handler.request_deserializer))
-        wrapped = grpc.unary_unary_rpc_method_handler(behaviour, None, handler.response_serializer)
+        plain = handler.request_deserializer, handler.response_serializer
+        parse, serialize = _FRAMED.get(handler_call_details.method, plain)
+        behaviour = translated(_deserialized(handler.unary_unary, parse))
+        wrapped = grpc.unary_unary_rpc_method_handler(behaviour, None, serialize)
         self._wrapped[handler_call_details.method] = wrapped
         return wrapped
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Protocol
 
-from tandem.codec import management
+from tandem.codec import management, wire
 from tandem.codec import message as codec
+from tandem.codec.wire import Frame
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.interceptors import INTERNAL
 from tandem.doors.ledger import PENDING, Ledger
@@ -79,11 +80,13 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         """A model's tensors."""
         return codec.encode_metadata(await self._endpoint.metadata(request.name, request.version))
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: ServicerContext) -> pb.ModelInferResponse:
+    async def ModelInfer(  # type: ignore[override]  # the interceptor reads and writes frames, not messages
+        self, request: Frame[pb.ModelInferRequest], context: ServicerContext
+    ) -> Frame[pb.ModelInferResponse]:
         """One inference; the phases go back as trailing metadata `server-timing`."""
-        message, timings = await self._infer(request, headers_of(context), context.time_remaining())
+        answer, timings = await self._infer(request, headers_of(context), context.time_remaining())
         context.set_trailing_metadata((("server-timing", timings.header()),))
-        return message
+        return answer
 
     async def ModelStreamInfer(
         self, request_iterator: AsyncIterator[pb.ModelInferRequest], context: ServicerContext
@@ -130,22 +133,22 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         return repository_pb.RepositoryModelUnloadResponse()
 
     async def _infer(
-        self, request: pb.ModelInferRequest, headers: Mapping[str, str], seconds: float | None
-    ) -> tuple[pb.ModelInferResponse, Timings]:
-        with self._ledger.open("grpc", request.model_name, headers, seconds) as call:
+        self, request: Frame[pb.ModelInferRequest], headers: Mapping[str, str], seconds: float | None
+    ) -> tuple[Frame[pb.ModelInferResponse], Timings]:
+        with self._ledger.open("grpc", request.message.model_name, headers, seconds) as call:
             with call.timings.phase("decode"):
                 decoded = codec.decode_request(request, self._limits)
             call.begin(decoded)
             response = await self._endpoint.infer(decoded, call)
             with call.timings.phase("encode"):
-                message = codec.encode_response(response, raw=decoded.raw)
-            return message, call.timings
+                answer = codec.encode_response(response, raw=decoded.raw)
+            return answer, call.timings
 
     async def _answer(self, request: pb.ModelInferRequest, headers: Mapping[str, str]) -> pb.ModelStreamInferResponse:
         """One request of a stream; its error does not end the stream."""
         try:
-            message, _ = await self._infer(request, headers, None)
-            return pb.ModelStreamInferResponse(infer_response=message)
+            answer, _ = await self._infer(wire.whole_request(request), headers, None)
+            return pb.ModelStreamInferResponse(infer_response=wire.whole_response(answer))
         except TandemError as error:
             text = error.message
         except Exception:

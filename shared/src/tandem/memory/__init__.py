@@ -1,0 +1,1 @@
+"""Memory beyond NumPy's: what the allocator keeps, and what two processes share."""
