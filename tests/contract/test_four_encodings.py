@@ -150,7 +150,7 @@ def over_binary(door: HttpDoor, number: int, given: Tensors) -> Told:
 
 
 def over_raw(door: GrpcDoor, number: int, given: Tensors) -> Told:
-    blocks = [encode_raw(value) for value in given.values()]
+    blocks = [bytes(encode_raw(value)) for value in given.values()]
     answer = door.infer(
         pb.ModelInferRequest(
             model_name="identity", model_version=str(number), inputs=described(given), raw_input_contents=blocks
