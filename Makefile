@@ -4,11 +4,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 MODEL := .cache/models/efficientnet-lite0/1/model.onnx
 FLOATS := .cache/variants/efficientnet-lite0-floats/1/model.onnx
+INT8 := .cache/variants/efficientnet-lite0-int8/1/model.onnx
 PHOTO := examples/image-classification/photos/cat_chelsea.jpg
 MEMBERS := pyproject.toml constraints.txt shared/pyproject.toml services/predictor/pyproject.toml \
 	services/transformer/pyproject.toml cli/pyproject.toml tools/setup.sh
 
-.PHONY: help setup run test test-system check generate clean
+.PHONY: help setup run test test-system check generate bench bench-quick clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -24,6 +25,9 @@ $(MODEL): | .venv/installed
 
 $(FLOATS): | .venv/installed
 	@$(BIN)/python tools/default_model.py --format floats
+
+$(INT8): $(MODEL)
+	@$(BIN)/python tools/quantize.py
 
 run: setup $(MODEL) ## start the pair, classify a photo, serve until Ctrl-C
 	@TANDEM_DEFAULT_MODEL_DIR=.cache/models $(BIN)/tandem up --try $(PHOTO) --host=127.0.0.1 \
@@ -48,6 +52,12 @@ check: setup ## lint, types, import walls, protocol buffers, generated stubs
 
 generate: setup ## write the gRPC stubs from protos/
 	@$(BIN)/python tools/generate.py
+
+bench: setup $(MODEL) $(FLOATS) $(INT8) ## side by side with the peers and with no serving at all (half an hour)
+	@$(BIN)/python -m bench.compare --write $(if $(QUICK),--quick)
+
+bench-quick: setup $(MODEL) $(FLOATS) $(INT8) ## one short round of it (five minutes)
+	@$(BIN)/python -m bench.compare --quick
 
 clean: ## remove everything that make made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

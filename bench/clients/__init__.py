@@ -1,0 +1,1 @@
+"""The load's side: programs that send requests and print one line of JSON."""

@@ -1,0 +1,94 @@
+"""Workloads (a) and (d): the seed's request to every pair and to the bare loop; what starting and serving it costs."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+from bench.compare import bodies, load
+from bench.compare.places import MODELS
+from bench.compare.plan import Plan
+from bench.compare.processes import Failed, Processes, running
+from bench.compare.results import Results
+from bench.compare.systems import IMAGE_SYSTEMS, System
+
+COST = 32  # the concurrency that CPU seconds and memory are taken at
+BARE = {"bare": ("pixels", 2, 1), "bare-int8": ("int8", 2, 1), "bare-single": ("pixels", 1, 2)}
+_SAMPLES = (0, 21, 42, 63)  # the bodies whose answers are looked at
+
+
+def measure(plan: Plan, results: Results) -> None:
+    """A B C A B C: every system once a round."""
+    for number in range(plan.rounds):
+        for name in BARE:
+            if plan.wants(name):
+                bare(name, plan, results, number)
+        for name, choose in IMAGE_SYSTEMS.items():
+            if plan.wants(name):
+                serve(choose(), plan, results, number)
+
+
+def bare(name: str, plan: Plan, results: Results, number: int) -> None:
+    """The bare loop stands beside c=32, its single request beside c=1."""
+    model, loops, engine_threads = BARE[name]
+    folder = bodies.photos()["seed"]
+    values = load.bare(MODELS[model], folder, plan.seconds, loops=loops, engine_threads=engine_threads)
+    results.add("image c=1" if name == "bare-single" else f"image c={COST}", name, number, values)
+
+
+def serve(system: System, plan: Plan, results: Results, number: int) -> None:
+    """Start, look at answers, warm up, measure, look again, stop."""
+    folder = bodies.photos()[system.shape]
+    first = (folder / "000.json").read_bytes()
+    with running(system.commands, lambda: load.post(system.url, first)[0] == 200) as processes:
+        check(system, folder)
+        load.http(system.url, folder, 8, plan.warm_up)
+        time.sleep(0.5)
+        rest = {"ready_s": processes.seconds_to_ready, "rest_mb": processes.resident_bytes() / 1e6}
+        results.add("start", system.name, number, rest)
+        for concurrency in _concurrencies(system, plan):
+            values = watched(processes, system.url, folder, concurrency, plan.seconds)
+            results.add(f"image c={concurrency}", system.name, number, values)
+        check(system, folder)
+
+
+def watched(processes: Processes, url: str, folder: Path, concurrency: int, seconds: float) -> load.Values:
+    """The load's figures, with the CPU a right answer and the most memory seen meanwhile."""
+    most, over, cpu = [0], threading.Event(), processes.cpu_seconds()
+
+    def watch() -> None:
+        while not over.wait(0.25):
+            most[0] = max(most[0], processes.resident_bytes())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        values = load.http(url, folder, concurrency, seconds)
+    finally:
+        over.set()
+        watcher.join()
+    cost = (processes.cpu_seconds() - cpu) * 1e3 / max(1.0, values["ok"])
+    return values | {"cpu_ms": cost, "load_mb": most[0] / 1e6}
+
+
+def check(system: System, folder: Path) -> None:
+    """Raise Failed unless a sample of answers names the right class first."""
+    files = sorted(folder.glob("*.json"))
+    for index in _SAMPLES:
+        status, answer, _ = load.post(system.url, files[index].read_bytes())
+        outputs = {output["name"]: output["data"] for output in json.loads(answer)["outputs"]} if status == 200 else {}
+        if "classes" not in outputs or _first(outputs["classes"]) != bodies.EXPECTED_CLASS:
+            raise Failed(f"{system.name} answers picture {index} wrongly: {status} {answer[:300]!r}")
+
+
+def _concurrencies(system: System, plan: Plan) -> tuple[int, ...]:
+    if "a" not in plan.only:
+        return (COST,)
+    return plan.concurrencies if system.name == "tandem" else plan.peer_concurrencies
+
+
+def _first(data: list[int] | list[list[int]]) -> int:
+    head = data[0]
+    return head[0] if isinstance(head, list) else head

@@ -1,0 +1,63 @@
+"""What was measured: samples of a case and a system, a round each; medians and ratios over the rounds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+Values = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement: `case` says what was asked ("image c=32"), `values` what came of it."""
+
+    case: str
+    system: str
+    round: int
+    values: Values
+
+
+class Results:
+    """All samples of a run. Values of the same case, system and round replace one another."""
+
+    def __init__(self, about: dict[str, object]) -> None:
+        self.about = about
+        self.samples: list[Sample] = []
+
+    def add(self, case: str, system: str, number: int, values: Values) -> None:
+        """Keep a sample and say so."""
+        self.samples.append(Sample(case, system, number, values))
+        shown = " ".join(f"{name}={value:,.6g}" for name, value in values.items() if name != "p90_ms")
+        print(f"bench: round {number + 1} {case:<26} {system:<14} {shown}", flush=True)
+
+    def rounds(self, case: str, system: str, metric: str) -> dict[int, float]:
+        """A value a round."""
+        chosen = (sample for sample in self.samples if (sample.case, sample.system) == (case, system))
+        return {sample.round: sample.values[metric] for sample in chosen if metric in sample.values}
+
+    def median(self, case: str, system: str, metric: str) -> float | None:
+        """Over the rounds; None if it was not measured."""
+        values = self.rounds(case, system, metric)
+        return median(values.values()) if values else None
+
+    def ratio(self, case: str, metric: str, top: str, bottom: str, bottom_case: str = "") -> float | None:
+        """The median of the ratios of each round, as only figures of one round are comparable."""
+        over, under = self.rounds(case, top, metric), self.rounds(bottom_case or case, bottom, metric)
+        ratios = [over[number] / under[number] for number in over.keys() & under.keys() if under[number]]
+        return median(ratios) if ratios else None
+
+    def save(self, file: Path) -> None:
+        """As JSON."""
+        document = {"about": self.about, "samples": [asdict(sample) for sample in self.samples]}
+        file.write_text(json.dumps(document, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, file: Path) -> Results:
+        """What `save` wrote."""
+        document = json.loads(file.read_text())
+        results = cls(document["about"])
+        results.samples = [Sample(**sample) for sample in document["samples"]]
+        return results
