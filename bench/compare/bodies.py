@@ -15,8 +15,9 @@ from bench.compare.places import PHOTO, WORK
 
 COUNT = 64
 WIDTH, HEIGHT, JPEG_BYTES = 700, 577, 79_000  # of the JPEG in KServe's page on collocation
+TENSORS = 4  # different ones of a size, in turn
 EXPECTED_CLASS = 967  # espresso, in ImageNet's order
-SHAPES = {"16 B": (1, 4), "602 kB": (1, 3, 224, 224), "6.2 MB": (1, 3, 720, 720)}
+SHAPES = {"16 B": (1, 1, 2, 2), "602 kB": (1, 3, 224, 224), "6.2 MB": (1, 3, 720, 720)}
 _SHIFT = 12  # pixels, either way
 
 
@@ -32,9 +33,22 @@ def photos() -> dict[str, Path]:
     return folders
 
 
-def tensor(payload: str) -> NDArray[np.float32]:
-    """The FP32 tensor of a size named in SHAPES."""
-    return np.random.default_rng(5).random(SHAPES[payload], np.float32)
+def tensors(payload: str, count: int) -> list[NDArray[np.float32]]:
+    """Different FP32 tensors of a size named in SHAPES."""
+    random = np.random.default_rng(5)
+    return [random.random(SHAPES[payload], np.float32) for _ in range(count)]
+
+
+def tensor_files(payload: str) -> dict[str, Path]:
+    """Folders of the requests for a size over HTTP, "JSON" and "binary", made on first use."""
+    folders = {form: WORK / "bodies" / f"{form} {payload}" for form in ("JSON", "binary")}
+    for form, folder in folders.items():
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            for index, values in enumerate(tensors(payload, TENSORS)):
+                body = json_tensor(values) if form == "JSON" else binary_tensor(values)[0]
+                (folder / str(index)).write_bytes(body)
+    return folders
 
 
 def json_tensor(values: NDArray[np.float32]) -> bytes:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -36,6 +40,37 @@ def prepare(name: str) -> None:
     command = [str(python(name)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*command, *REQUIREMENTS[name]], check=True)
     done.write_text(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class TritonHome:
+    """Where the server inside the wheel lies, and what it needs to find its libraries and our Python."""
+
+    server: Path
+    backends: Path
+    environment: dict[str, str]
+
+
+def triton() -> TritonHome:
+    """Lay the Python backend out as the server expects it; the wheel keeps its parts apart."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    site = VENVS / "bench-triton" / "lib" / f"python{version}" / "site-packages"
+    wheel, backends = site / "pytriton" / "tritonserver", VENVS / "bench-triton" / "backends"
+    if not backends.exists():
+        shutil.copytree(wheel / "backends", backends)
+        stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
+        shutil.copy(stub, backends / "python")
+    libraries = f"{site / 'nvidia_pytriton.libs'}:{sysconfig.get_config_var('LIBDIR')}"
+    path = f"{python('triton').parent}:{os.environ['PATH']}"  # the stub looks for its site-packages beside `python3`
+    return TritonHome(wheel / "bin" / "tritonserver", backends, {"LD_LIBRARY_PATH": libraries, "PATH": path})
+
+
+def unfit(name: str) -> str:
+    """Why a peer cannot run here, or nothing: Triton's stub embeds Python from a shared library."""
+    library = Path(str(sysconfig.get_config_var("LIBDIR"))) / str(sysconfig.get_config_var("INSTSONAME"))
+    if name == "triton" and not (sysconfig.get_config_var("Py_ENABLE_SHARED") and library.exists()):
+        return f"its Python backend needs {library.name} of a Python built with --enable-shared"
+    return ""
 
 
 def versions(names: list[str]) -> dict[str, str]:

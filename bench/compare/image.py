@@ -24,10 +24,12 @@ def measure(plan: Plan, results: Results) -> None:
     for number in range(plan.rounds):
         for name in BARE:
             if plan.wants(name):
-                bare(name, plan, results, number)
+                with results.surviving(name):
+                    bare(name, plan, results, number)
         for name, choose in IMAGE_SYSTEMS.items():
             if plan.wants(name):
-                serve(choose(), plan, results, number)
+                with results.surviving(name):
+                    serve(choose(), plan, results, number)
 
 
 def bare(name: str, plan: Plan, results: Results, number: int) -> None:

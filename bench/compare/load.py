@@ -33,9 +33,10 @@ def http(url: str, bodies: Path, concurrency: int, seconds: float, json_length: 
     return _last_line(["wrk", *flags, "-s", str(CLIENTS / "post.lua"), url], environment, seconds)
 
 
-def grpc(target: str, payload: str, concurrency: int, seconds: float) -> Values:
+def grpc(target: str, payload: str, concurrency: int, seconds: float, *, proxy: bool = False) -> Values:
     """The same over gRPC, with raw tensors of a size named in bodies.SHAPES."""
     options = [f"--payload={payload}", f"--concurrency={concurrency}", f"--seconds={seconds}"]
+    options += ["--proxy"] if proxy else []
     return _last_line([str(PYTHON), "-m", "bench.clients.grpc_load", target, *options], None, seconds)
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+
+from bench.compare.processes import Failed
 
 Values = dict[str, float]
 
@@ -26,6 +30,7 @@ class Results:
     def __init__(self, about: dict[str, object]) -> None:
         self.about = about
         self.samples: list[Sample] = []
+        self.failures: list[str] = []
 
     def add(self, case: str, system: str, number: int, values: Values) -> None:
         """Keep a sample and say so."""
@@ -49,9 +54,22 @@ class Results:
         ratios = [over[number] / under[number] for number in over.keys() & under.keys() if under[number]]
         return median(ratios) if ratios else None
 
+    @contextmanager
+    def surviving(self, what: str) -> Iterator[None]:
+        """Let the others be measured when one system fails; say so now and in the end."""
+        try:
+            yield
+        except (Failed, RuntimeError, OSError) as problem:
+            self.failures.append(f"{what}: {problem}")
+            print(f"bench: FAILED {what}: {problem}", flush=True)
+
     def save(self, file: Path) -> None:
         """As JSON."""
-        document = {"about": self.about, "samples": [asdict(sample) for sample in self.samples]}
+        document = {
+            "about": self.about,
+            "failures": self.failures,
+            "samples": [asdict(sample) for sample in self.samples],
+        }
         file.write_text(json.dumps(document, indent=1) + "\n")
 
     @classmethod
@@ -60,4 +78,5 @@ class Results:
         document = json.loads(file.read_text())
         results = cls(document["about"])
         results.samples = [Sample(**sample) for sample in document["samples"]]
+        results.failures = document["failures"]
         return results

@@ -11,6 +11,7 @@ from bench.compare.places import MODELS, PEERS, PYTHON, repository
 from bench.compare.processes import Command, free_ports
 
 _MODEL = "custom-model"
+_PYTHON_MODEL = ("--allow_python_models",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,41 @@ def mosec() -> System:
     return System("mosec", (Command("mosec", command, environment),), f"http://127.0.0.1:{http}/inference")
 
 
+def triton() -> System:
+    """An ensemble of two Python models, which is what the wheel's server can run."""
+    http, grpc = free_ports(2)
+    home = environments.triton()
+    flags = (f"--model-repository={PEERS / 'triton'}", f"--backend-directory={home.backends}", "--allow-metrics=false")
+    doors = ("--http-address=127.0.0.1", f"--http-port={http}", "--grpc-address=127.0.0.1", f"--grpc-port={grpc}")
+    environment = {"MODEL": str(MODELS["floats"]), **home.environment}
+    command = Command("triton", (home.server, *flags, *doors), environment)
+    return System("triton", (command,), _v2(http, "pair"), f"127.0.0.1:{grpc}", shape="triton")
+
+
+def proxy() -> System:
+    """Two processes that pass bytes on: what no pair over gRPC can be faster than without a trick."""
+    front, back = free_ports(2)
+    program = (PYTHON, "-m", "bench.peers.proxy")
+    commands = (
+        Command("proxy-back", (*program, f"--port={back}")),
+        Command("proxy-front", (*program, f"--port={front}", f"--to=127.0.0.1:{back}")),
+    )
+    return System("proxy", commands, target=f"127.0.0.1:{front}")
+
+
+def hop(shared_memory: str) -> System:
+    """The pair with little at its doors and 6.2 MB between its halves."""
+    choice = f"--shared_memory={shared_memory}"
+    widen = (f"--transformer={PEERS / 'widen.py'}:Widen", choice)
+    return tandem(f"hop-{shared_memory}", PEERS / "tandem_number", (*_PYTHON_MODEL, choice), widen)
+
+
+def overloaded(rows: int) -> System:
+    """The pair with queues short enough to fill within seconds."""
+    limits = (f"--max_in_flight={rows}",)
+    return tandem("tandem-overload", repository("pixels"), (f"--max_queue_size={rows}",), limits)
+
+
 def _v2(port: int, model: str) -> str:
     return f"http://127.0.0.1:{port}/v2/models/{model}/infer"
 
@@ -72,6 +108,14 @@ def _v2(port: int, model: str) -> str:
 IMAGE_SYSTEMS: dict[str, Callable[[], System]] = {
     "tandem": lambda: tandem("tandem", repository("pixels")),
     "kserve": lambda: kserve("kserve", "kserve_predictor.py", "kserve_transformer.py"),
+    "triton": triton,
     "mosec": mosec,
     "tandem-int8": lambda: tandem("tandem-int8", repository("int8")),
+}
+
+_IDENTITY = (PEERS / "tandem_identity", _PYTHON_MODEL, ("--transformer=identity",))
+NOOP_SYSTEMS: dict[str, Callable[[], System]] = {
+    "tandem": lambda: tandem("tandem-noop", *_IDENTITY),
+    "kserve": lambda: kserve("kserve-noop", "kserve_identity.py", "kserve_identity.py"),
+    "proxy": proxy,
 }

@@ -1,0 +1,118 @@
+"""Workload (b): a model that gives back what it gets, so that only serving is left; and the hop alone."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import time
+import urllib.parse
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import orjson
+
+from bench.compare import bodies, load
+from bench.compare.plan import Plan
+from bench.compare.processes import Failed, running
+from bench.compare.results import Results
+from bench.compare.systems import NOOP_SYSTEMS, System, hop
+
+_NUMBER = b'{"inputs":[{"name":"number","shape":[1],"datatype":"FP32","data":[0.5]}]}'
+_NO_JSON = {"6.2 MB"}  # 16 MB of JSON, which a peer takes seconds for
+_HOP_WARM_UP = 10  # calls
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One system's turn in one round."""
+
+    name: str
+    system: System
+    plan: Plan
+    results: Results
+    number: int
+
+
+def measure(plan: Plan, results: Results) -> None:
+    """Every system once a round, then the hop with and without shared memory."""
+    for number in range(plan.rounds):
+        for name, choose in NOOP_SYSTEMS.items():
+            if plan.wants(name):
+                with results.surviving(f"{name}, no-op"):
+                    _serve(Turn(name, choose(), plan, results, number))
+        for choice in ("auto", "off") if plan.wants("tandem") else ():
+            with results.surviving(f"hop {choice}"):
+                _hop(choice, plan, results, number)
+
+
+def _serve(turn: Turn) -> None:
+    system, plan = turn.system, turn.plan
+    ready = partial(_answers_http, system) if system.url else partial(_answers_grpc, system)
+    with running(system.commands, ready):
+        for payload in plan.payloads:
+            for concurrency in (1, 32):
+                values = load.grpc(system.target, payload, concurrency, plan.seconds, proxy=not system.url)
+                turn.results.add(f"no-op {payload} gRPC raw c={concurrency}", turn.name, turn.number, values)
+            for form in ("binary", "JSON") if system.url else ():
+                if form == "binary" or payload not in _NO_JSON:
+                    _over_http(turn, payload, form)
+
+
+def _over_http(turn: Turn, payload: str, form: str) -> None:
+    url = turn.system.url
+    folder = bodies.tensor_files(payload)[form]
+    sent = bodies.tensors(payload, 1)[0]
+    length = bodies.binary_tensor(sent)[1] if form == "binary" else None
+    status, answer, headers = load.post(url, (folder / "0").read_bytes(), length)
+    if status != 200 or not np.array_equal(_tensor(answer, headers), sent.ravel()):
+        raise Failed(f"{turn.name} answers {payload} of {form} wrongly: {status} {answer[:200]!r}")
+    for concurrency in turn.plan.http_concurrencies:
+        values = load.http(url, folder, concurrency, turn.plan.seconds, length)
+        turn.results.add(f"no-op {payload} HTTP {form} c={concurrency}", turn.name, turn.number, values)
+
+
+def _tensor(answer: bytes, headers: dict[str, str]) -> Any:
+    """The numbers of an answer, from JSON or from behind it."""
+    length = {key.lower(): value for key, value in headers.items()}.get("inference-header-content-length")
+    if length is not None:
+        return np.frombuffer(answer[int(length) :], np.float32)
+    return np.array(orjson.loads(answer)["outputs"][0]["data"], np.float32).ravel()
+
+
+def _answers_http(system: System) -> bool:
+    return load.post(system.url, bodies.json_tensor(bodies.tensors("16 B", 1)[0]))[0] == 200
+
+
+def _answers_grpc(system: System) -> bool:
+    try:
+        return load.grpc(system.target, "16 B", 1, 0.05, proxy=True)["ok"] > 0
+    except RuntimeError:
+        return False
+
+
+def _hop(choice: str, plan: Plan, results: Results, number: int) -> None:
+    """One request after another; the transformer itself says what the hop took."""
+    system = hop(choice)
+    with running(system.commands, lambda: load.post(system.url, _NUMBER)[0] == 200):
+        address = urllib.parse.urlsplit(system.url)
+        connection = http.client.HTTPConnection(address.netloc, timeout=30)
+        for _ in range(_HOP_WARM_UP):
+            _hop_milliseconds(connection, address.path)
+        begin, hops = time.perf_counter(), []
+        while time.perf_counter() - begin < plan.seconds:
+            hops.append(_hop_milliseconds(connection, address.path))
+        rps = len(hops) / (time.perf_counter() - begin)
+    p50, p99 = np.percentile(hops, (50, 99))
+    results.add(f"hop {choice}", "tandem", number, {"rps": rps, "hop_p50_ms": float(p50), "hop_p99_ms": float(p99)})
+
+
+def _hop_milliseconds(connection: http.client.HTTPConnection, path: str) -> float:
+    connection.request("POST", path, _NUMBER, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    body, header = answer.read(), answer.getheader("Server-Timing") or ""
+    found = re.search(r"hop;dur=([\d.]+)", header)
+    if answer.status != 200 or found is None:
+        raise Failed(f"the hop alone: {answer.status} {body[:200]!r} {header}")
+    return float(found[1])
