@@ -15,7 +15,7 @@ import numpy as np
 import uvloop
 from tandem.oip import inference_pb2
 
-from bench.compare import bodies
+from bench.clients import bodies
 
 _METHOD = "/inference.GRPCInferenceService/ModelInfer"
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]

@@ -9,7 +9,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.compare import bodies, environments, image, load, machine, noop, report
+from bench.clients import bodies, load
+from bench.compare import environments, image, noop, overload, report
 from bench.compare.places import MODELS, ROOT, WORK
 from bench.compare.plan import FULL, QUICK, Plan
 from bench.compare.results import Results
@@ -54,41 +55,51 @@ def plan(chosen: argparse.Namespace) -> Plan:
     return dataclasses.replace(base, only=only, systems=systems, **{k: v for k, v in given.items() if v})
 
 
-def prepare(chosen: Plan) -> list[str]:
-    """Everything that must be there before the first measurement; gives the peers' names."""
+def prepare(chosen: Plan) -> None:
+    """Everything that must be there before the first measurement."""
     load.require_wrk()
     if missing := [str(file.relative_to(ROOT)) for file in MODELS.values() if not file.exists()]:
         print(f"bench: missing: {', '.join(missing)}; `make bench` makes them", file=sys.stderr)
         sys.exit(2)
-    peers = [name for name in ("kserve", "mosec", "triton") if chosen.wants(name)]
-    for name in [*peers, "plots"]:
-        environments.prepare(name)
     bodies.photos()
-    return peers
 
 
 def measure(chosen: Plan, results: Results) -> None:
-    """The workloads, one after the other."""
+    """The peers' environments, then the workloads, one after the other."""
+    for name in (*_peers(chosen), "plots"):
+        with results.surviving(f"environment of {name}"):
+            environments.prepare(name)
     if chosen.only & {"a", "d"}:
         image.measure(chosen, results)
     if "b" in chosen.only:
         noop.measure(chosen, results)
+    if "c" in chosen.only:
+        overload.measure(chosen, results)
+
+
+def _peers(chosen: Plan) -> list[str]:
+    needed = {"kserve": "abd", "triton": "ad", "mosec": "ad"}
+    return [name for name, workloads in needed.items() if chosen.wants(name) and chosen.only & set(workloads)]
 
 
 def main() -> int:
     """Status 1 when a system failed; what was measured until then is kept."""
     chosen = options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped on the way out
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     if chosen.report:
         report.show(Results.load(chosen.report), chosen.report.parent, write=chosen.write)
         return 0
     wanted = plan(chosen)
     words = " ".join(["python -m bench.compare", *sys.argv[1:]])
-    results = Results(machine.about(prepare(wanted), words))
+    prepare(wanted)
+    results = Results(environments.about(_peers(wanted), words))
     folder = WORK / datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S")
     folder.mkdir(parents=True)
     try:
         measure(wanted, results)
+    except KeyboardInterrupt:
+        results.failures.append("interrupted")
     finally:
         results.save(folder / "results.json")
     report.show(results, folder, write=chosen.write)

@@ -1,18 +1,20 @@
-"""A virtual environment for each peer, whose pins clash with ours and with one another: made once, by pip alone."""
+"""What surrounds a run: a virtual environment for each peer, as their pins clash, made by pip alone; the machine."""
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from bench.compare.places import PYTHON, VENVS
+from bench.compare.places import PYTHON, ROOT, VENVS
 
 REQUIREMENTS = {
     "kserve": ["kserve==0.21.0", "protobuf==6.33.6", "onnxruntime==1.32.0", "pillow==13.0.0", "numpy==2.4.6"],
@@ -65,12 +67,11 @@ def triton() -> TritonHome:
     return TritonHome(wheel / "bin" / "tritonserver", backends, {"LD_LIBRARY_PATH": libraries, "PATH": path})
 
 
-def unfit(name: str) -> str:
-    """Why a peer cannot run here, or nothing: Triton's stub embeds Python from a shared library."""
+def unfit_for_triton() -> str:
+    """Why it cannot run here, or nothing: the stub of its backend embeds our Python from a shared library."""
     library = Path(str(sysconfig.get_config_var("LIBDIR"))) / str(sysconfig.get_config_var("INSTSONAME"))
-    if name == "triton" and not (sysconfig.get_config_var("Py_ENABLE_SHARED") and library.exists()):
-        return f"its Python backend needs {library.name} of a Python built with --enable-shared"
-    return ""
+    shared = sysconfig.get_config_var("Py_ENABLE_SHARED") and library.exists()
+    return "" if shared else "Triton's Python backend needs a Python built with --enable-shared"
 
 
 def versions(names: list[str]) -> dict[str, str]:
@@ -78,3 +79,30 @@ def versions(names: list[str]) -> dict[str, str]:
     ours = ", ".join(f"{package} {metadata.version(package)}" for package in OURS)
     found = {"tandem": f"Python {sys.version.split()[0]}, {ours}"}
     return found | {name: ", ".join(REQUIREMENTS[name]).replace("==", " ") for name in names if name in REQUIREMENTS}
+
+
+def about(peers: list[str], words: str) -> dict[str, object]:
+    """Date, machine, commit, versions and how it was started."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{_cpu()}, {len(os.sched_getaffinity(0))} cores, {_memory():.0f} GB, Linux {platform.release()}",
+        "load_before": os.getloadavg()[0],
+        "commit": _commit(),
+        "command": words,
+        "versions": versions(peers),
+    }
+
+
+def _cpu() -> str:
+    with open("/proc/cpuinfo") as file:
+        return next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "unknown CPU")
+
+
+def _memory() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--abbrev=10", "--dirty"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "no git"

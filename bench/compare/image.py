@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from bench.compare import bodies, load
+from bench.clients import bodies, load
 from bench.compare.places import MODELS
 from bench.compare.plan import Plan
 from bench.compare.processes import Failed, Processes, running

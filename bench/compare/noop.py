@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from bench.compare import bodies, load
+from bench.clients import bodies, load
 from bench.compare.plan import Plan
 from bench.compare.processes import Failed, running
 from bench.compare.results import Results

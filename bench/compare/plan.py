@@ -26,4 +26,4 @@ class Plan:
 
 
 FULL = Plan(rounds=3, seconds=8, warm_up=3, overload_seconds=20, peer_concurrencies=(1, 8, 32, 128))
-QUICK = Plan(rounds=1, seconds=3, warm_up=2, overload_seconds=8, peer_concurrencies=(1, 32), http_concurrencies=(1,))
+QUICK = Plan(rounds=1, seconds=3, warm_up=2, overload_seconds=10, peer_concurrencies=(1, 32), http_concurrencies=(1,))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
+from bench.compare import environments
 from bench.compare.bars import BARS
 from bench.compare.places import BENCH
 from bench.compare.results import Results
@@ -29,23 +31,40 @@ def show(results: Results, folder: Path, *, write: bool) -> None:
     text = markdown(results)
     print(f"\n{text}\nbench: results in {folder}")
     (folder / "table.md").write_text(text)
+    plots(folder / "results.json", BENCH / "plots" if write else folder)
     if write:
         readme = BENCH / "README.md"
         before, _, rest = readme.read_text().partition(_BEGIN)
         readme.write_text(f"{before}{_BEGIN}\n{text}{_END}{rest.partition(_END)[2]}")
 
 
+def plots(results: Path, folder: Path) -> None:
+    """SVG files, by the environment that has matplotlib."""
+    command = [str(environments.python("plots")), str(BENCH / "plots.py"), str(results), str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as problem:
+        print(f"bench: no plots: {problem} {getattr(problem, 'stderr', '')}", flush=True)
+
+
 def markdown(results: Results) -> str:
     """The whole report."""
-    return "\n".join([*_about(results), "", *_bars(results), "", *_figures(results), ""])
+    parts = (_about(results), _failures(results), _bars(results), _figures(results))
+    return "\n".join(line for part in parts if part for line in (*part, ""))
 
 
 def _about(results: Results) -> list[str]:
     about = results.about
     versions = about["versions"]
-    found = [f"{about['date']}, commit {about['commit']}, `{about['command']}`", "", f"Machine: {about['machine']}."]
+    rounds = 1 + max((sample.round for sample in results.samples), default=-1)
+    run = f"{about['date']}, commit {about['commit']}, `{about['command']}`: medians of {rounds} round(s)."
+    machine = f"Machine: {about['machine']}; load before the run {about['load_before']:.2f}."
     listed = versions.items() if isinstance(versions, dict) else ()
-    return [*found, "", *(f"* {name}: {text}" for name, text in listed)]
+    return [run, "", machine, "", *(f"* {name}: {text}" for name, text in listed)]
+
+
+def _failures(results: Results) -> list[str]:
+    return [f"* FAILED {failure.splitlines()[0]}" for failure in results.failures]
 
 
 def _bars(results: Results) -> list[str]:

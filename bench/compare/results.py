@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from subprocess import SubprocessError
 
 from bench.compare.processes import Failed
 
@@ -59,7 +60,7 @@ class Results:
         """Let the others be measured when one system fails; say so now and in the end."""
         try:
             yield
-        except (Failed, RuntimeError, OSError) as problem:
+        except (Failed, RuntimeError, OSError, SubprocessError) as problem:
             self.failures.append(f"{what}: {problem}")
             print(f"bench: FAILED {what}: {problem}", flush=True)
 

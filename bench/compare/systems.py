@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.compare import environments
 from bench.compare.places import MODELS, PEERS, PYTHON, repository
-from bench.compare.processes import Command, free_ports
+from bench.compare.processes import Command, Failed, free_ports
 
 _MODEL = "custom-model"
 _PYTHON_MODEL = ("--allow_python_models",)
@@ -69,6 +69,8 @@ def mosec() -> System:
 def triton() -> System:
     """An ensemble of two Python models, which is what the wheel's server can run."""
     http, grpc = free_ports(2)
+    if why := environments.unfit_for_triton():
+        raise Failed(why)
     home = environments.triton()
     flags = (f"--model-repository={PEERS / 'triton'}", f"--backend-directory={home.backends}", "--allow-metrics=false")
     doors = ("--http-address=127.0.0.1", f"--http-port={http}", "--grpc-address=127.0.0.1", f"--grpc-port={grpc}")

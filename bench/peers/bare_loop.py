@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from bench.compare.bodies import EXPECTED_CLASS
+from bench.clients.bodies import EXPECTED_CLASS
 
 WARM_UP = 8  # images that do not count, a loop
 
