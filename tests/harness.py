@@ -47,8 +47,11 @@ class Process:
         self._reader.start()
 
     @classmethod
-    def python(cls, module: str, *arguments: str, env: dict[str, str] | None = None) -> Process:
-        return cls(sys.executable, "-m", module, *arguments, env=env)
+    def python(
+        cls, module: str, *arguments: str, env: dict[str, str] | None = None, within: tuple[str, ...] = ()
+    ) -> Process:
+        """A module of ours, run by the command `within` if one is given."""
+        return cls(*within, sys.executable, "-m", module, *arguments, env=env)
 
     def wait_for(self, found: Callable[[str], Any], patience: float = PATIENCE) -> Any:
         """What `found` makes of the first line that it knows; fails if the process ends or patience does."""
@@ -117,20 +120,26 @@ class Service:
         return f"127.0.0.1:{self.grpc_port}"
 
 
-def start_predictor(*flags: str, http_port: int = 0, grpc_port: int = 0, env: dict[str, str] | None = None) -> Service:
+def start_predictor(
+    *flags: str,
+    http_port: int = 0,
+    grpc_port: int = 0,
+    env: dict[str, str] | None = None,
+    within: tuple[str, ...] = (),
+) -> Service:
     ports = (f"--http_port={http_port}", f"--grpc_port={grpc_port}")
-    process = Process.python(
-        "tandem_predictor", "--host=127.0.0.1", *ports, "--log_format=json", "--drain_idle=0.6", *flags, env=env
-    )
+    shared = ("--host=127.0.0.1", "--log_format=json", "--drain_idle=0.6")
+    process = Process.python("tandem_predictor", *ports, *shared, *flags, env=env, within=within)
     entry = process.entry("ready")
     return Service(process, entry["http_port"], entry["grpc_port"])
 
 
-def start_transformer(predictor_port: int, *flags: str, wait: bool = True) -> Service:
+def start_transformer(predictor_port: int, *flags: str, wait: bool = True, within: tuple[str, ...] = ()) -> Service:
     process = Process.python(
         "tandem_transformer",
         *("--host=127.0.0.1", "--http_port=0", "--grpc_port=0", "--log_format=json"),
         *(f"--predictor_host=127.0.0.1:{predictor_port}", *flags),
+        within=within,
     )
     entry = process.entry("listening")
     if wait:

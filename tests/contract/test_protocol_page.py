@@ -43,7 +43,8 @@ def examples() -> list[Example]:
 @pytest.fixture(scope="module")
 def sums() -> Iterator[Pair]:
     model = (f"--model_dir={ROOT / 'examples' / 'row-sums'}", "--allow_python_models", "--model_control=explicit")
-    with running_pair("sums", (*model, "--enable_docs_url"), ("--transformer=identity", "--enable_docs_url")) as pair:
+    flags = (*model, "--enable_docs_url", "--enable_system_shared_memory")
+    with running_pair("sums", flags, ("--transformer=identity", "--enable_docs_url")) as pair:
         yield pair
 
 

@@ -7,6 +7,7 @@ from tandem.errors import HTTP_STATUS, from_status
 
 MATRIX = [  # class, gRPC status, HTTP status: wire.md's error matrix
     (errors.InvalidInput, "INVALID_ARGUMENT", 400),
+    (errors.FailedPrecondition, "FAILED_PRECONDITION", 400),
     (errors.UnsupportedMediaType, "INVALID_ARGUMENT", 415),
     (errors.NotFound, "NOT_FOUND", 404),
     (errors.Overloaded, "RESOURCE_EXHAUSTED", 429),
@@ -51,7 +52,7 @@ def test_only_a_full_queue_says_by_itself_when_to_come_back(cls, seconds):
     [
         ("INVALID_ARGUMENT", errors.InvalidInput),
         ("OUT_OF_RANGE", errors.InvalidInput),
-        ("FAILED_PRECONDITION", errors.InvalidInput),
+        ("FAILED_PRECONDITION", errors.FailedPrecondition),
         ("NOT_FOUND", errors.NotFound),
         ("RESOURCE_EXHAUSTED", errors.Overloaded),
         ("UNAVAILABLE", errors.Unavailable),

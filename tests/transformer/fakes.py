@@ -6,6 +6,7 @@ import asyncio
 import struct
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,8 @@ async def serving(servicer: Servicer, port: int | str = 0) -> AsyncIterator[int]
 async def client(target: int | str, *, retries: int = 0, most: int = 2**20) -> AsyncIterator[GrpcPredictor]:
     """The client under test, of a port of this machine or any other target."""
     target = f"127.0.0.1:{target}" if isinstance(target, int) else target
-    made = GrpcPredictor(Address(target, max_receive=most, max_send=most, retries=retries))
+    address = Address(target, max_receive=most, max_send=most, retries=retries)
+    made = GrpcPredictor(address, ThreadPoolExecutor(1))
     try:
         yield made
     finally:

@@ -54,7 +54,7 @@ async def test_a_request_and_its_answer_travel_whole(servicer, port):
     [
         (StatusCode.INVALID_ARGUMENT, "input 'x': wrong", errors.InvalidInput, "input 'x': wrong", None),
         (StatusCode.OUT_OF_RANGE, "too far", errors.InvalidInput, "too far", None),
-        (StatusCode.FAILED_PRECONDITION, "not so", errors.InvalidInput, "not so", None),
+        (StatusCode.FAILED_PRECONDITION, "not so", errors.FailedPrecondition, "not so", None),
         (StatusCode.NOT_FOUND, "no model", errors.NotFound, "no model", None),
         (StatusCode.RESOURCE_EXHAUSTED, "the queue is full", errors.Overloaded, "the queue is full", 1),
         (StatusCode.RESOURCE_EXHAUSTED, "larger than max", errors.PayloadTooLarge, "larger than max", None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tandem import settings
@@ -67,7 +68,7 @@ def test_the_predictor_protocol_is_its_own_flag_else_protocol_else_grpc(flags, p
 
 @pytest.mark.parametrize(("protocol", "kind"), [("grpc-v2", GrpcPredictor), ("v1", V1Predictor), ("v2", V2Predictor)])
 async def test_each_protocol_has_its_client(protocol, kind):
-    made = predictor(read(f"--predictor_protocol={protocol}"))
+    made = predictor(read(f"--predictor_protocol={protocol}"), ThreadPoolExecutor(1))
     assert type(made) is kind
     await made.close()
 

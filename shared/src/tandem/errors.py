@@ -53,6 +53,12 @@ class InvalidInput(TandemError):
     status = StatusCode.INVALID_ARGUMENT
 
 
+class FailedPrecondition(InvalidInput):
+    """The request would be right if something had been done before: 400, FAILED_PRECONDITION."""
+
+    status = StatusCode.FAILED_PRECONDITION
+
+
 class UnsupportedMediaType(InvalidInput):
     """The body's coding is not one that is read here: 415, INVALID_ARGUMENT."""
 
@@ -118,9 +124,12 @@ class Internal(TandemError):
 
 _CLASSES: dict[StatusCode, type[TandemError]] = {
     cls.status: cls
-    for cls in (InvalidInput, NotFound, Overloaded, Unavailable, DeadlineExceeded, Cancelled, Unimplemented)
+    for cls in (
+        *(InvalidInput, FailedPrecondition, NotFound, Overloaded),
+        *(Unavailable, DeadlineExceeded, Cancelled, Unimplemented),
+    )
 }
-_CLASSES |= dict.fromkeys((StatusCode.OUT_OF_RANGE, StatusCode.FAILED_PRECONDITION), InvalidInput)
+_CLASSES[StatusCode.OUT_OF_RANGE] = InvalidInput
 
 
 def from_status(status: StatusCode, message: str) -> TandemError:

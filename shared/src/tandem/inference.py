@@ -103,6 +103,7 @@ class Call:
     id: str = ""  # known once the request is decoded
     timings: Timings = field(default_factory=Timings)
     batch_rows: int = 0
+    shared_memory: bool = False  # the way of its tensors to the predictor
 
     def begin(self, request: InferRequest) -> None:
         """Take the request's id, else that of the x-request-id header, else a new one; and its `timeout`.

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from tandem import cpus
 from tandem.doors.doors import Doors
 from tandem.errors import InvalidInput, NotFound
+from tandem.memory.regions import Regions
 from tandem.metadata import ModelMetadata
 from tandem.metrics import PredictorMetrics
 from tandem.model.config import ModelConfig
@@ -38,8 +39,14 @@ class Predictor:
         self._metrics = PredictorMetrics(CollectorRegistry(), __version__)
         self._folder = folder
         reload = self._reload if settings.model_control == "explicit" else None
-        models = Models(self._repository, self._metrics, reload)
-        self.doors = Doors(models, self._metrics, settings, default_timeout=settings.request_timeout_seconds)
+        extensions = ["system_shared_memory"] if settings.enable_system_shared_memory else []
+        models = Models(self._repository, self._metrics, reload, extensions)
+        regions = Regions(public=settings.enable_system_shared_memory)
+        self.doors = Doors(
+            models, self._metrics, settings, default_timeout=settings.request_timeout_seconds, regions=regions
+        )
+        if settings.shared_memory != "off":
+            self.doors.offer_handoff(regions)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._loaded = self.doors.readiness.part("models", "the models are still loading")
 

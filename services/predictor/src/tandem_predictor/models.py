@@ -28,11 +28,14 @@ EXTENSIONS = (
 class Models:
     """Inference with the models of a repository."""
 
-    info = ServerInfo("tandem-predictor", __version__, EXTENSIONS)
-
     def __init__(
-        self, repository: Repository, metrics: PredictorMetrics, reload: Callable[[str], Awaitable[None]] | None
+        self,
+        repository: Repository,
+        metrics: PredictorMetrics,
+        reload: Callable[[str], Awaitable[None]] | None,
+        extensions: Sequence[str] = (),
     ) -> None:
+        self.info = ServerInfo("tandem-predictor", __version__, (*EXTENSIONS, *extensions))
         self._repository = repository
         self._metrics = metrics
         self._reload = reload  # None without --model_control=explicit

@@ -33,6 +33,12 @@ class Settings(DoorSettings):
     max_queue_size: int = flag(
         1024, integer(1, 10_000_000), "rows that may wait; more are refused with 429", "batching"
     )
+    shared_memory: str = flag(
+        "auto", choice("auto", "on", "off"), "off: refuse the transformer's tensors in shared memory", "memory"
+    )
+    enable_system_shared_memory: bool = flag(
+        False, boolean, "let callers register regions of /dev/shm, as Triton does; they must be trusted", "memory"
+    )
     grpc_port: int = flag(8082, PORT, "port of gRPC", "ports")
     grpc_socket: str = flag("", text, "Unix socket to serve gRPC on too, for --predictor_host=unix://PATH", "ports")
     max_in_flight: int = flag(4096, integer(1, 1_000_000), "requests worked on; more are refused with 429", "limits")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tandem.errors import Internal, TandemError
+from tandem.errors import Internal, InvalidInput, TandemError
 from tandem.inference import Arrays
 
 from tandem_predictor.runtime import Runtime
@@ -71,7 +71,7 @@ class Worker:
 
     def _failure(self, error: BaseException) -> TandemError:
         """What the caller is told: a refusal as it is, anything else without its details, which go to the log."""
-        if isinstance(error, TandemError):
+        if isinstance(error, (InvalidInput, Internal)):
             if isinstance(error, Internal):
                 log.error("%s: %s", self._name, error.message)
             return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry
 from tandem import cpus
@@ -31,7 +31,7 @@ class Gateway:
         metrics = TransformerMetrics(CollectorRegistry(), __version__)
         threads = settings.max_threads or cpus.available()
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pipeline")
-        self._predictor = predictor(settings)
+        self._predictor = predictor(settings, self._executor)
         self._pipeline = Pipeline(settings.model_name, self._predictor, self._executor, metrics)
         self.doors = Doors(
             self._pipeline, metrics, settings, default_timeout=settings.predictor_request_timeout_seconds
@@ -54,7 +54,10 @@ class Gateway:
         await self.doors.open()
         log.info("listening", extra={"http_port": self.doors.http_port, "grpc_port": self.doors.grpc_port})
         self._watching = asyncio.current_task()
-        await self._link.watch(self._fitted, follow=self._settings.enable_predictor_health_check)
+        async with asyncio.TaskGroup() as group:
+            if isinstance(self._predictor, GrpcPredictor):
+                group.create_task(self._predictor.keep_handoff())
+            await self._link.watch(self._fitted, follow=self._settings.enable_predictor_health_check)
 
     async def shutdown(self) -> None:
         """Not ready -> serve on for the delay -> refuse and drain both doors -> close the channel last."""
@@ -70,10 +73,10 @@ class Gateway:
         log.info("stopped")
 
 
-def predictor(settings: Settings) -> GrpcPredictor | V1Predictor | V2Predictor:
+def predictor(settings: Settings, executor: Executor) -> GrpcPredictor | V1Predictor | V2Predictor:
     """The predictor, by the protocol that it speaks. Raises Fatal on an address that does not suit it."""
     if settings.hop_protocol == GRPC:
-        return GrpcPredictor(address(settings))
+        return GrpcPredictor(address(settings), executor)
     if settings.predictor_host.startswith("unix:"):
         raise Fatal(f"--predictor_host={settings.predictor_host}: a Unix socket is for --predictor_protocol={GRPC}")
     kind = V1Predictor if settings.hop_protocol == "v1" else V2Predictor
@@ -87,4 +90,5 @@ def address(settings: Settings) -> Address:
         max_receive=max(settings.max_message_bytes, settings.max_send),
         max_send=max(settings.max_message_bytes, settings.max_receive),
         retries=settings.predictor_request_retries,
+        shared_memory=settings.shared_memory,
     )

@@ -62,7 +62,7 @@ class Pipeline:
         self._predict_seconds = metrics.predict_seconds.labels(name)
         self._postprocess_seconds = metrics.postprocess_seconds.labels(name)
         self._hop_seconds = metrics.hop_seconds
-        self._hop_total = metrics.hop_total.labels("socket")
+        self._hops = {shared: metrics.hop_total.labels(way) for shared, way in ((False, "socket"), (True, "shm"))}
         self._statistics = Statistics()
         self._fitted: _Fitted | None = None
         self._retired: list[Transformer] = []  # calls in flight may still use them
@@ -187,11 +187,11 @@ class Pipeline:
             parameters=request.parameters,
         )
         start = time.perf_counter()
-        self._hop_total.inc()
         try:
             answer = await self._predictor.infer(asked, call)
         finally:
             self._predict_seconds.observe(time.perf_counter() - start)
+            self._hops[call.shared_memory].inc()
         self._hop_seconds.observe(call.timings.get("hop"))
         return answer
 

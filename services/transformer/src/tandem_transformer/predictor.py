@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import grpc
@@ -13,12 +14,22 @@ from tandem.codec import wire
 from tandem.codec.wire import Frame
 from tandem.deadline import Deadline
 from tandem.doors.ledger import PENDING
-from tandem.errors import DeadlineExceeded, Internal, TandemError, Unavailable, from_status
+from tandem.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    Overloaded,
+    TandemError,
+    Unavailable,
+    from_status,
+)
 from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
 from tandem.timings import parse
+
+from tandem_transformer.handoff import Handoff, room_of
 
 FORWARDED = ("traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
 MARGIN = 0.005  # seconds before the caller's deadline at which the predictor's answer is wanted
@@ -37,12 +48,13 @@ class Address:
     max_receive: int
     max_send: int
     retries: int
+    shared_memory: str = "auto"  # auto, on or off
 
 
 class GrpcPredictor:
     """A predictor that speaks the Open Inference Protocol over gRPC. The channel reconnects by itself."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, executor: Executor) -> None:
         self._retries = address.retries
         self._budget = RetryBudget()
         self._channel = grpc.aio.insecure_channel(
@@ -63,6 +75,8 @@ class GrpcPredictor:
         self._infer = self._channel.unary_unary(
             "/inference.GRPCInferenceService/ModelInfer", wire.encode_request, wire.decode_response
         )
+        self._offer = address.shared_memory
+        self._handoff = Handoff(self._channel, executor, insist=address.shared_memory == "on")
 
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:
         """The predictor's answer; adds its phases and `hop`, the rest of the time, to `call.timings`.
@@ -70,10 +84,13 @@ class GrpcPredictor:
         Raises the TandemError that stands for the predictor's status, so that the caller gets the true one.
         """
         start = time.perf_counter()
-        frame = codec.encode_request(request)
-        metadata = forwarded(call)
-        reply, phases = await self._send(frame, metadata, call.deadline.earlier(MARGIN))
-        response = codec.decode_response(reply)
+        deadline = call.deadline.earlier(MARGIN)
+        try:
+            response, phases = await self._ask(request, call, deadline)
+        except FailedPrecondition:
+            if not call.shared_memory:
+                raise  # else the predictor has forgotten the region: nothing has been done yet
+            response, phases = await self._ask(request, call, deadline)
         inside = 0.0
         for name, seconds in phases.items():
             inside += seconds
@@ -98,9 +115,34 @@ class GrpcPredictor:
             raise _error(error) from None
         return reply.ready
 
+    async def keep_handoff(self) -> None:
+        """Share memory with the predictor where that can be, until cancelled."""
+        if self._offer != "off":
+            await self._handoff.keep()
+
     async def close(self) -> None:
         """Close the channel, at once."""
         await self._channel.close()
+
+    async def _ask(
+        self, request: InferRequest, call: Call, deadline: Deadline
+    ) -> tuple[InferResponse, Mapping[str, float]]:
+        """Send the request, its large tensors by shared memory if there is some."""
+        frame, lease = self._handoff.lend(codec.encode_request(request))
+        call.shared_memory = lease is not None
+        try:
+            reply, phases = await self._send(frame, forwarded(call), deadline)
+            response = codec.decode_response(reply, lease.lookup if lease else None)
+        except Overloaded:
+            raise  # refused before anything was read
+        except BaseException as error:
+            if lease:
+                lease.lose()
+                if isinstance(error, FailedPrecondition):
+                    self._handoff.forget(lease)
+            raise
+        self._handoff.learn(sum(room_of(array) for array in response.outputs.values()))
+        return response, phases
 
     async def _send(
         self, frame: Frame[pb.ModelInferRequest], metadata: tuple[tuple[str, str], ...], deadline: Deadline

@@ -38,6 +38,12 @@ class Settings(DoorSettings):
         0, integer(0, 100), "retries of a call that could not be sent at all", "predictor"
     )
     enable_predictor_health_check: bool = flag(True, boolean, "be ready only while the predictor is", "predictor")
+    shared_memory: str = flag(
+        "auto",
+        choice("auto", "on", "off"),
+        "large tensors by /dev/shm: where it is shared; on: warn if not",
+        "predictor",
+    )
     http_port: int = flag(8000, PORT, "port of REST, health and /metrics", "ports")
     drain_delay: float = flag(0.0, SECONDS, "seconds served on after readiness goes false", "shutdown")
 

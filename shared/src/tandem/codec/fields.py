@@ -15,6 +15,7 @@ import orjson
 import simdjson
 
 from tandem import tensors
+from tandem.codec.shared_memory import REGION, Lookup, bytes_at, place_of
 from tandem.errors import InvalidInput
 from tandem.inference import Limits, Parameter
 from tandem.tensors import Array
@@ -72,8 +73,8 @@ class Blocks:
             raise InvalidInput(f"{left} bytes are left after the last tensor's binary data")
 
 
-def decode_tensor(item: Object, blocks: Blocks, limits: Limits) -> tuple[str, Array]:
-    """The name and array of one tensor, from its `data` or from the next binary block."""
+def decode_tensor(item: Object, blocks: Blocks, limits: Limits, lookup: Lookup | None = None) -> tuple[str, Array]:
+    """The name and array of one tensor, from its `data`, from the next binary block or from shared memory."""
     name = text_of(item, "name", "an input: ")
     limits.check_names(name)
     datatype = text_of(item, "datatype", f"input '{name}': ")
@@ -83,9 +84,12 @@ def decode_tensor(item: Object, blocks: Blocks, limits: Limits) -> tuple[str, Ar
         parameters_of(item, f"input '{name}': "),
     )
     limits.check_elements(name, shape)
+    place = place_of(parameters)
+    if (place or "binary_data_size" in parameters) and "data" in item:
+        raise InvalidInput(f"input '{name}': both data and {REGION if place else 'binary_data_size'} are given")
+    if place:
+        return name, tensors.decode_raw(name, datatype, shape, bytes_at(place, lookup))
     if "binary_data_size" in parameters:
-        if "data" in item:
-            raise InvalidInput(f"input '{name}': both data and binary_data_size are given")
         return name, tensors.decode_raw(name, datatype, shape, blocks.take(name, parameters["binary_data_size"]))
     data = item.get("data")
     if not isinstance(data, simdjson.Array):

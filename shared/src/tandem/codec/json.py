@@ -16,6 +16,7 @@ import orjson
 from tandem import tensors
 from tandem.codec.fields import Blocks, Object, decode_tensor, objects_of, parameters_of, parse_object, text_of
 from tandem.codec.message import require_unique
+from tandem.codec.shared_memory import Lookup, Room
 from tandem.errors import InvalidInput
 from tandem.inference import InferRequest, InferResponse, Limits, RequestedOutput
 from tandem.metadata import ModelMetadata, TensorSpec
@@ -25,9 +26,17 @@ _LIMITS = Limits()
 
 
 def decode_request(
-    body: bytes, model_name: str, model_version: str, json_size: int | None = None, limits: Limits = _LIMITS
+    body: bytes,
+    model_name: str,
+    model_version: str,
+    json_size: int | None = None,
+    limits: Limits = _LIMITS,
+    *,
+    lookup: Lookup | None = None,
 ) -> InferRequest:
     """The request in `body`: `json_size` bytes of JSON, then the binary blocks (None: all of it is JSON).
+
+    `lookup` finds the tensors that are in shared memory.
 
     Raises InvalidInput saying what is wrong, what was expected and which tensor it concerns.
     """
@@ -40,7 +49,7 @@ def decode_request(
     blocks = Blocks(memoryview(body)[size:])
     described = objects_of(document, "inputs")
     limits.check_count("input", len(described))
-    inputs = [decode_tensor(item, blocks, limits) for item in described]
+    inputs = [decode_tensor(item, blocks, limits, lookup) for item in described]
     blocks.finish()
     if not inputs:
         raise InvalidInput('the request has no inputs; expected {"inputs": [{"name", "shape", "datatype", "data"}]}')
@@ -128,10 +137,13 @@ def decode_metadata(body: bytes) -> ModelMetadata:
     return ModelMetadata(document["name"], versions, document.get("platform") or "", specs("inputs"), specs("outputs"))
 
 
-def encode_response(response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]:
+def encode_response(
+    response: InferResponse, request: InferRequest, room: Room | None = None
+) -> tuple[bytes, int | None]:
     """The body that answers `request`, and the bytes of JSON in it (None: all of it).
 
-    An output is a binary block if its `binary_data` parameter says so, or else `binary_data_output` of the request.
+    An output is in shared memory if it has its place in `room`; else it is a binary block if its `binary_data`
+    parameter says so, or else `binary_data_output` of the request.
     NaN and infinities have no JSON form: they are written as null.
     """
     binary = {output.name: output.parameters.get("binary_data", request.raw) is True for output in request.outputs}
@@ -143,7 +155,9 @@ def encode_response(response: InferResponse, request: InferRequest) -> tuple[byt
             "datatype": tensors.datatype_of(array.dtype),
             "shape": array.shape,
         }
-        if binary.get(name, request.raw):
+        if room and (place := room.put_own(name, array)):
+            tensor["parameters"] = place.parameters
+        elif binary.get(name, request.raw):
             blocks.append(tensors.encode_raw(array))
             tensor["parameters"] = {"binary_data_size": len(blocks[-1])}
         else:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tandem.errors import InvalidInput
+from tandem.memory.regions import Known
 from tandem.model.config import ModelConfig, ModelIndex
 from tandem.model.statistics import ModelStatistics
 from tandem.oip import model_config_pb2 as config_pb
 from tandem.oip import repository_pb2 as repository_pb
+from tandem.oip import shared_memory_pb2 as memory_pb
 from tandem.oip import statistics_pb2 as statistics_pb
 
 _TYPES = {"BYTES": "TYPE_STRING"}
@@ -77,6 +79,23 @@ def statistics_message(statistics: Sequence[ModelStatistics]) -> statistics_pb.M
                 tally = getattr(batches, name)
                 getattr(entry, name).MergeFrom(statistics_pb.StatisticDuration(count=tally.count, ns=tally.ns))
     return response
+
+
+def regions_message(regions: Sequence[Known]) -> memory_pb.SystemSharedMemoryStatusResponse:
+    """The registered regions as their message."""
+    response = memory_pb.SystemSharedMemoryStatusResponse()
+    for known in regions:
+        entry = response.regions[known.name]
+        entry.name, entry.key = known.name, known.region.key
+        entry.offset, entry.byte_size = known.region.offset, known.region.size
+    return response
+
+
+def regions_document(regions: Sequence[Known]) -> list[dict[str, object]]:
+    """The registered regions as Triton's JSON."""
+    return [
+        {"name": k.name, "key": k.region.key, "offset": k.region.offset, "byte_size": k.region.size} for k in regions
+    ]
 
 
 def refuse_overrides(parameters: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from tandem import tensors
+from tandem.codec.shared_memory import REGION, Lookup, Room, bytes_at, place_of
 from tandem.codec.wire import Frame, Raw
 from tandem.errors import Internal, InvalidInput
 from tandem.inference import Arrays, InferRequest, InferResponse, Limits, Parameter, RequestedOutput
@@ -47,11 +48,18 @@ class _Tensor(Protocol):
     @property
     def shape(self) -> Sequence[int]: ...
     @property
+    def parameters(self) -> Mapping[str, pb.InferParameter]: ...
+    @property
     def contents(self) -> pb.InferTensorContents: ...
 
 
-def decode_request(frame: Frame[pb.ModelInferRequest], limits: Limits = _LIMITS) -> InferRequest:
-    """The request in `frame`; raises InvalidInput, naming the tensor, on anything the protocol does not allow."""
+def decode_request(
+    frame: Frame[pb.ModelInferRequest], limits: Limits = _LIMITS, lookup: Lookup | None = None
+) -> InferRequest:
+    """The request in `frame`; raises InvalidInput, naming the tensor, on anything the protocol does not allow.
+
+    `lookup` finds the tensors that are in shared memory.
+    """
     message = frame.message
     if not message.inputs:
         raise InvalidInput("the request has no inputs")
@@ -63,14 +71,15 @@ def decode_request(frame: Frame[pb.ModelInferRequest], limits: Limits = _LIMITS)
         limits.check_elements(tensor.name, tensor.shape)
     requested = tuple(RequestedOutput(o.name, decode_parameters(o.parameters)) for o in message.outputs)
     require_unique("output", [output.name for output in requested])
+    raw = _gathered(message.inputs, frame.raw, lookup)
     return InferRequest(
         model_name=message.model_name,
         model_version=message.model_version,
         id=message.id,
         parameters=decode_parameters(message.parameters),
-        inputs=_decode_tensors("input", message.inputs, frame.raw),
+        inputs=_decode_tensors("input", message.inputs, raw),
         outputs=requested,
-        raw=bool(frame.raw),
+        raw=bool(raw),
     )
 
 
@@ -85,11 +94,12 @@ def encode_request(request: InferRequest) -> Frame[pb.ModelInferRequest]:
     return Frame(message, [tensors.encode_raw(array) for array in request.inputs.values()])
 
 
-def decode_response(frame: Frame[pb.ModelInferResponse]) -> InferResponse:
-    """The response in `frame`; raises Internal if the peer broke the protocol."""
+def decode_response(frame: Frame[pb.ModelInferResponse], lookup: Lookup | None = None) -> InferResponse:
+    """The response in `frame`; raises Internal if the peer broke the protocol. `lookup` as in `decode_request`."""
     message = frame.message
     try:
-        outputs = _decode_tensors("output", message.outputs, frame.raw)
+        raw = _gathered(message.outputs, frame.raw, lookup)
+        outputs = _decode_tensors("output", message.outputs, raw)
     except InvalidInput as error:
         raise Internal(f"the predictor's answer breaks the protocol: {error.message}") from error
     return InferResponse(
@@ -101,19 +111,29 @@ def decode_response(frame: Frame[pb.ModelInferResponse]) -> InferResponse:
     )
 
 
-def encode_response(response: InferResponse, *, raw: bool) -> Frame[pb.ModelInferResponse]:
-    """The frame that answers with `response`: raw bytes if asked, or if a datatype has no typed field."""
+def encode_response(response: InferResponse, *, raw: bool, room: Room | None = None) -> Frame[pb.ModelInferResponse]:
+    """The frame that answers with `response`: raw bytes if asked, or if a datatype has no typed field.
+
+    What finds its place in `room` is in shared memory instead.
+    """
     message = pb.ModelInferResponse(
         model_name=response.model_name, model_version=response.model_version, id=response.id
     )
     encode_parameters(response.parameters, message.parameters)
     datatypes = {name: tensors.datatype_of(array.dtype) for name, array in response.outputs.items()}
     raw = raw or any(datatype not in FIELDS for datatype in datatypes.values())
+    blocks: list[bytes | memoryview] = []
     for name, array in response.outputs.items():
         tensor = message.outputs.add(name=name, datatype=datatypes[name], shape=array.shape)
         if not raw:
             getattr(tensor.contents, FIELDS[datatypes[name]]).extend(_values(array))
-    return Frame(message, [tensors.encode_raw(array) for array in response.outputs.values()] if raw else [])
+            continue
+        data = tensors.encode_raw(array)
+        if place := room.put(name, data) if room else None:
+            encode_parameters(place.parameters, tensor.parameters)
+        else:
+            blocks.append(data)
+    return Frame(message, blocks)
 
 
 def encode_metadata(metadata: ModelMetadata) -> pb.ModelMetadataResponse:
@@ -166,6 +186,17 @@ def require_unique(kind: str, names: Sequence[str]) -> None:
     """Raise InvalidInput if two tensors share a name."""
     if len(set(names)) != len(names):
         raise InvalidInput(f"{kind} '{Counter(names).most_common(1)[0][0]}' is given twice")
+
+
+def _gathered(described: Sequence[_Tensor], raw: Raw, lookup: Lookup | None) -> Raw:
+    """The raw contents, one entry a tensor, with shared memory in the places of those that name some."""
+    places = [place_of(decode_parameters(t.parameters)) if REGION in t.parameters else None for t in described]
+    if not any(places):
+        return raw
+    if len(raw) != places.count(None):
+        raise InvalidInput(f"there are {len(raw)} raw contents, expected one for each tensor outside shared memory")
+    entries = iter(raw)
+    return [bytes_at(place, lookup) if place else next(entries) for place in places]
 
 
 def _decode_tensors(kind: str, described: Sequence[_Tensor], raw: Raw) -> Arrays:

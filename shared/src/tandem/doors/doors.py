@@ -7,20 +7,29 @@ import asyncio
 from tandem.doors import grpc_server
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.grpc_server import Listen
+from tandem.doors.handoff import HandoffServicer
 from tandem.doors.ledger import Ledger
 from tandem.doors.rest.door import Bounds, RestDoor
 from tandem.doors.rest.server import HttpServer
 from tandem.doors.servicer import InferenceServicer
 from tandem.doors.settings import DoorSettings
 from tandem.lifecycle import Readiness
+from tandem.memory.regions import Regions
 from tandem.metrics import ServerMetrics
+from tandem.oip import handoff_pb2_grpc
 
 
 class Doors:
     """HTTP and gRPC. `http_port` and `grpc_port` are the real ones once they are open."""
 
     def __init__(
-        self, endpoint: Endpoint, metrics: ServerMetrics, settings: DoorSettings, *, default_timeout: float
+        self,
+        endpoint: Endpoint,
+        metrics: ServerMetrics,
+        settings: DoorSettings,
+        *,
+        default_timeout: float,
+        regions: Regions | None = None,
     ) -> None:
         self._settings = settings
         self.readiness = Readiness()
@@ -33,8 +42,8 @@ class Doors:
             access_log=settings.enable_latency_logging,
         )
         bounds = Bounds(settings.max_receive, settings.max_send, settings.limits, settings.enable_docs_url)
-        rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, bounds)
-        servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits)
+        rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, bounds, regions=regions)
+        servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits, regions)
         sizes = {
             "max_receive": settings.max_receive,
             "max_send": settings.max_send,
@@ -42,7 +51,13 @@ class Doors:
         }
         self._http = HttpServer(rest.application(), settings.grace, settings.max_header_bytes)
         self._grpc = grpc_server.make(servicer, self.readiness, **sizes)
+        self._handoff: HandoffServicer | None = None
         self.http_port = self.grpc_port = 0
+
+    def offer_handoff(self, regions: Regions) -> None:
+        """Let a transformer beside this predictor share its memory; before `open`."""
+        self._handoff = HandoffServicer(regions)
+        handoff_pb2_grpc.add_HandoffServicer_to_server(self._handoff, self._grpc)
 
     async def open(self, unix: str = "") -> None:
         """Listen, on a Unix socket too if one is named; raises PortTaken before anything is served."""
@@ -53,4 +68,6 @@ class Doors:
 
     async def close(self) -> None:
         """Refuse new calls on both doors and let the others end within the grace."""
+        if self._handoff:
+            self._handoff.close()
         await asyncio.gather(self._grpc.stop(self._settings.grace), self._http.stop())

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tandem.codec import management, wire
 from tandem.codec import message as codec
+from tandem.codec.shared_memory import Room
 from tandem.codec.wire import Frame
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.interceptors import INTERNAL
@@ -17,10 +18,12 @@ from tandem.doors.streams import ordered
 from tandem.errors import TandemError
 from tandem.inference import Limits
 from tandem.lifecycle import Readiness
+from tandem.memory.regions import Regions
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
 from tandem.oip import model_config_pb2 as config_pb
 from tandem.oip import repository_pb2 as repository_pb
+from tandem.oip import shared_memory_pb2 as memory_pb
 from tandem.oip import statistics_pb2 as statistics_pb
 from tandem.timings import Timings
 
@@ -46,8 +49,12 @@ class ServicerContext(Protocol):
 class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
     """The protocol's RPCs and Triton's extensions. Errors are TandemErrors; the interceptor translates them."""
 
-    def __init__(self, endpoint: Endpoint, readiness: Readiness, ledger: Ledger, limits: Limits) -> None:
+    def __init__(
+        self, endpoint: Endpoint, readiness: Readiness, ledger: Ledger, limits: Limits, regions: Regions | None = None
+    ) -> None:
         self._endpoint = endpoint
+        self._regions = regions or Regions(public=False)
+        self._lookup = regions.view if regions else None  # without regions, tensors in shared memory are refused
         self._limits = limits
         self._readiness = readiness
         self._ledger = ledger
@@ -132,16 +139,37 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         await self._endpoint.unload(request.model_name)
         return repository_pb.RepositoryModelUnloadResponse()
 
+    async def SystemSharedMemoryStatus(
+        self, request: memory_pb.SystemSharedMemoryStatusRequest, context: ServicerContext
+    ) -> memory_pb.SystemSharedMemoryStatusResponse:
+        """The registered regions."""
+        return management.regions_message(self._regions.status(request.name))
+
+    async def SystemSharedMemoryRegister(
+        self, request: memory_pb.SystemSharedMemoryRegisterRequest, context: ServicerContext
+    ) -> memory_pb.SystemSharedMemoryRegisterResponse:
+        """Register a region."""
+        self._regions.register(request.name, request.key, request.offset, request.byte_size)
+        return memory_pb.SystemSharedMemoryRegisterResponse()
+
+    async def SystemSharedMemoryUnregister(
+        self, request: memory_pb.SystemSharedMemoryUnregisterRequest, context: ServicerContext
+    ) -> memory_pb.SystemSharedMemoryUnregisterResponse:
+        """Forget a region."""
+        self._regions.unregister(request.name)
+        return memory_pb.SystemSharedMemoryUnregisterResponse()
+
     async def _infer(
         self, request: Frame[pb.ModelInferRequest], headers: Mapping[str, str], seconds: float | None
     ) -> tuple[Frame[pb.ModelInferResponse], Timings]:
         with self._ledger.open("grpc", request.message.model_name, headers, seconds) as call:
             with call.timings.phase("decode"):
-                decoded = codec.decode_request(request, self._limits)
+                decoded = codec.decode_request(request, self._limits, self._lookup)
             call.begin(decoded)
+            room = Room(decoded, self._lookup)
             response = await self._endpoint.infer(decoded, call)
             with call.timings.phase("encode"):
-                answer = codec.encode_response(response, raw=decoded.raw)
+                answer = codec.encode_response(response, raw=decoded.raw, room=room)
             return answer, call.timings
 
     async def _answer(self, request: pb.ModelInferRequest, headers: Mapping[str, str]) -> pb.ModelStreamInferResponse:

@@ -6,6 +6,7 @@ import warnings
 from tandem.oip import inference_pb2 as tandem_dot_oip_dot_inference__pb2
 from tandem.oip import model_config_pb2 as tandem_dot_oip_dot_model__config__pb2
 from tandem.oip import repository_pb2 as tandem_dot_oip_dot_repository__pb2
+from tandem.oip import shared_memory_pb2 as tandem_dot_oip_dot_shared__memory__pb2
 from tandem.oip import statistics_pb2 as tandem_dot_oip_dot_statistics__pb2
 
 GRPC_GENERATED_VERSION = '1.78.0'
@@ -98,6 +99,21 @@ class GRPCInferenceServiceStub(object):
                 request_serializer=tandem_dot_oip_dot_repository__pb2.RepositoryModelUnloadRequest.SerializeToString,
                 response_deserializer=tandem_dot_oip_dot_repository__pb2.RepositoryModelUnloadResponse.FromString,
                 _registered_method=True)
+        self.SystemSharedMemoryStatus = channel.unary_unary(
+                '/inference.GRPCInferenceService/SystemSharedMemoryStatus',
+                request_serializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryStatusRequest.SerializeToString,
+                response_deserializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryStatusResponse.FromString,
+                _registered_method=True)
+        self.SystemSharedMemoryRegister = channel.unary_unary(
+                '/inference.GRPCInferenceService/SystemSharedMemoryRegister',
+                request_serializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryRegisterRequest.SerializeToString,
+                response_deserializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryRegisterResponse.FromString,
+                _registered_method=True)
+        self.SystemSharedMemoryUnregister = channel.unary_unary(
+                '/inference.GRPCInferenceService/SystemSharedMemoryUnregister',
+                request_serializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryUnregisterRequest.SerializeToString,
+                response_deserializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryUnregisterResponse.FromString,
+                _registered_method=True)
 
 
 class GRPCInferenceServiceServicer(object):
@@ -188,6 +204,27 @@ class GRPCInferenceServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SystemSharedMemoryStatus(self, request, context):
+        """The regions of shared memory that are registered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SystemSharedMemoryRegister(self, request, context):
+        """Registers a region, whose bytes requests can then name instead of sending them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SystemSharedMemoryUnregister(self, request, context):
+        """Forgets a region, or all of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GRPCInferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -250,6 +287,21 @@ def add_GRPCInferenceServiceServicer_to_server(servicer, server):
                     servicer.RepositoryModelUnload,
                     request_deserializer=tandem_dot_oip_dot_repository__pb2.RepositoryModelUnloadRequest.FromString,
                     response_serializer=tandem_dot_oip_dot_repository__pb2.RepositoryModelUnloadResponse.SerializeToString,
+            ),
+            'SystemSharedMemoryStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.SystemSharedMemoryStatus,
+                    request_deserializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryStatusRequest.FromString,
+                    response_serializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryStatusResponse.SerializeToString,
+            ),
+            'SystemSharedMemoryRegister': grpc.unary_unary_rpc_method_handler(
+                    servicer.SystemSharedMemoryRegister,
+                    request_deserializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryRegisterRequest.FromString,
+                    response_serializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryRegisterResponse.SerializeToString,
+            ),
+            'SystemSharedMemoryUnregister': grpc.unary_unary_rpc_method_handler(
+                    servicer.SystemSharedMemoryUnregister,
+                    request_deserializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryUnregisterRequest.FromString,
+                    response_serializer=tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryUnregisterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -577,6 +629,87 @@ class GRPCInferenceService(object):
             '/inference.GRPCInferenceService/RepositoryModelUnload',
             tandem_dot_oip_dot_repository__pb2.RepositoryModelUnloadRequest.SerializeToString,
             tandem_dot_oip_dot_repository__pb2.RepositoryModelUnloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SystemSharedMemoryStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inference.GRPCInferenceService/SystemSharedMemoryStatus',
+            tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryStatusRequest.SerializeToString,
+            tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SystemSharedMemoryRegister(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inference.GRPCInferenceService/SystemSharedMemoryRegister',
+            tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryRegisterRequest.SerializeToString,
+            tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryRegisterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SystemSharedMemoryUnregister(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inference.GRPCInferenceService/SystemSharedMemoryUnregister',
+            tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryUnregisterRequest.SerializeToString,
+            tandem_dot_oip_dot_shared__memory__pb2.SystemSharedMemoryUnregisterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,6 +12,7 @@ from grpc import aio as _aio
 from tandem.oip import inference_pb2 as _inference_pb2
 from tandem.oip import model_config_pb2 as _model_config_pb2
 from tandem.oip import repository_pb2 as _repository_pb2
+from tandem.oip import shared_memory_pb2 as _shared_memory_pb2
 from tandem.oip import statistics_pb2 as _statistics_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -64,6 +65,12 @@ class GRPCInferenceServiceStub:
     """Load a model, again if it is loaded."""
     RepositoryModelUnload: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RepositoryModelUnloadRequest, _repository_pb2.RepositoryModelUnloadResponse]
     """Unload a model."""
+    SystemSharedMemoryStatus: _grpc.UnaryUnaryMultiCallable[_shared_memory_pb2.SystemSharedMemoryStatusRequest, _shared_memory_pb2.SystemSharedMemoryStatusResponse]
+    """The regions of shared memory that are registered."""
+    SystemSharedMemoryRegister: _grpc.UnaryUnaryMultiCallable[_shared_memory_pb2.SystemSharedMemoryRegisterRequest, _shared_memory_pb2.SystemSharedMemoryRegisterResponse]
+    """Registers a region, whose bytes requests can then name instead of sending them."""
+    SystemSharedMemoryUnregister: _grpc.UnaryUnaryMultiCallable[_shared_memory_pb2.SystemSharedMemoryUnregisterRequest, _shared_memory_pb2.SystemSharedMemoryUnregisterResponse]
+    """Forgets a region, or all of them."""
 
 @_typing.type_check_only
 class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
@@ -94,6 +101,12 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     """Load a model, again if it is loaded."""
     RepositoryModelUnload: _aio.UnaryUnaryMultiCallable[_repository_pb2.RepositoryModelUnloadRequest, _repository_pb2.RepositoryModelUnloadResponse]  # type: ignore[assignment]
     """Unload a model."""
+    SystemSharedMemoryStatus: _aio.UnaryUnaryMultiCallable[_shared_memory_pb2.SystemSharedMemoryStatusRequest, _shared_memory_pb2.SystemSharedMemoryStatusResponse]  # type: ignore[assignment]
+    """The regions of shared memory that are registered."""
+    SystemSharedMemoryRegister: _aio.UnaryUnaryMultiCallable[_shared_memory_pb2.SystemSharedMemoryRegisterRequest, _shared_memory_pb2.SystemSharedMemoryRegisterResponse]  # type: ignore[assignment]
+    """Registers a region, whose bytes requests can then name instead of sending them."""
+    SystemSharedMemoryUnregister: _aio.UnaryUnaryMultiCallable[_shared_memory_pb2.SystemSharedMemoryUnregisterRequest, _shared_memory_pb2.SystemSharedMemoryUnregisterResponse]  # type: ignore[assignment]
+    """Forgets a region, or all of them."""
 
 class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Health, metadata and inference of the models that a server holds."""
@@ -193,5 +206,29 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_repository_pb2.RepositoryModelUnloadResponse, _abc.Awaitable[_repository_pb2.RepositoryModelUnloadResponse]]:
         """Unload a model."""
+
+    @_abc_1.abstractmethod
+    def SystemSharedMemoryStatus(
+        self,
+        request: _shared_memory_pb2.SystemSharedMemoryStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_shared_memory_pb2.SystemSharedMemoryStatusResponse, _abc.Awaitable[_shared_memory_pb2.SystemSharedMemoryStatusResponse]]:
+        """The regions of shared memory that are registered."""
+
+    @_abc_1.abstractmethod
+    def SystemSharedMemoryRegister(
+        self,
+        request: _shared_memory_pb2.SystemSharedMemoryRegisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_shared_memory_pb2.SystemSharedMemoryRegisterResponse, _abc.Awaitable[_shared_memory_pb2.SystemSharedMemoryRegisterResponse]]:
+        """Registers a region, whose bytes requests can then name instead of sending them."""
+
+    @_abc_1.abstractmethod
+    def SystemSharedMemoryUnregister(
+        self,
+        request: _shared_memory_pb2.SystemSharedMemoryUnregisterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_shared_memory_pb2.SystemSharedMemoryUnregisterResponse, _abc.Awaitable[_shared_memory_pb2.SystemSharedMemoryUnregisterResponse]]:
+        """Forgets a region, or all of them."""
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: GRPCInferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,14 +11,16 @@ from aiohttp.typedefs import Middleware
 
 from tandem.codec import json as codec
 from tandem.codec import v1
+from tandem.codec.shared_memory import Room
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.interceptors import INTERNAL
 from tandem.doors.ledger import Ledger
 from tandem.doors.rest import body as body_of
-from tandem.doors.rest import management, openapi
+from tandem.doors.rest import management, openapi, system_memory
 from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, TandemError
 from tandem.inference import Call, InferRequest, Limits
 from tandem.lifecycle import Readiness
+from tandem.memory.regions import Regions
 from tandem.metrics import ServerMetrics
 
 log = logging.getLogger("tandem.http")
@@ -42,13 +44,22 @@ class RestDoor:
     """The routes. Errors are raised as TandemError; `_translate` turns them into answers."""
 
     def __init__(
-        self, endpoint: Endpoint, readiness: Readiness, ledger: Ledger, metrics: ServerMetrics, bounds: Bounds
+        self,
+        endpoint: Endpoint,
+        readiness: Readiness,
+        ledger: Ledger,
+        metrics: ServerMetrics,
+        bounds: Bounds,
+        *,
+        regions: Regions | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._readiness = readiness
         self._ledger = ledger
         self._metrics = metrics
         self._bounds = bounds
+        self._regions = regions or Regions(public=False)
+        self._lookup = regions.view if regions else None  # without regions, tensors in shared memory are refused
 
     def application(self) -> web.Application:
         """The aiohttp application with every route."""
@@ -67,6 +78,7 @@ class RestDoor:
         app.router.add_get("/v1/models/{model:[^:/]+}", self._v1_model)
         app.router.add_post("/v1/models/{model:[^:/]+}:predict", self._v1_predict)
         management.add_routes(app.router, self._endpoint, self._bounds.body)
+        system_memory.add_routes(app.router, self._regions, self._bounds.body)
         openapi.add_routes(app.router, docs=self._bounds.docs)
         return app
 
@@ -75,9 +87,10 @@ class RestDoor:
             body = await body_of.read(http, self._bounds.body)
             request = await self._decode(http, body, call)
             call.begin(request)
+            room = Room(request, self._lookup)
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
-                answer, json_size = codec.encode_response(response, request)
+                answer, json_size = codec.encode_response(response, request, room)
             return self._answer(http, answer, call, json_size)
 
     async def _decode(self, http: web.Request, body: bytes, call: Call) -> InferRequest:
@@ -87,7 +100,7 @@ class RestDoor:
         with call.timings.phase("decode"):
             if metadata:
                 return codec.decode_raw_request(body, metadata, version)
-            return codec.decode_request(body, model, version, json_size, self._bounds.limits)
+            return codec.decode_request(body, model, version, json_size, self._bounds.limits, lookup=self._lookup)
 
     async def _v1_predict(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
