@@ -54,7 +54,7 @@ generate: setup ## write the gRPC stubs from protos/
 	@$(BIN)/python tools/generate.py
 
 bench: setup $(MODEL) $(FLOATS) $(INT8) ## side by side with the peers and with no serving at all (half an hour)
-	@$(BIN)/python -m bench.compare --write $(if $(QUICK),--quick)
+	@$(BIN)/python -m bench.compare $(if $(QUICK),--quick,--write)
 
 bench-quick: setup $(MODEL) $(FLOATS) $(INT8) ## one short round of it (five minutes)
 	@$(BIN)/python -m bench.compare --quick

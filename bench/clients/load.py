@@ -10,9 +10,9 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 from bench.compare.places import CLIENTS, PYTHON, ROOT
+from bench.compare.processes import undisturbed
 
 Values = dict[str, float]
 
@@ -70,11 +70,13 @@ def post(url: str, body: bytes, json_length: int | None = None) -> tuple[int, by
 
 def _last_line(command: list[str], environment: dict[str, str] | None, seconds: float) -> Values:
     """What a load process says in the end; a request in flight may take it a while past its time."""
-    done = subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 150, check=False
-    )
+    values: Values = {}
+    with undisturbed(values):
+        done = subprocess.run(
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 150, check=False
+        )
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         raise RuntimeError(f"{command[0]} failed: {done.stderr[-2000:]} {done.stdout[-500:]}")
-    values: dict[str, Any] = json.loads(lines[-1])
-    return {name: float(value) for name, value in values.items()}
+    values |= {name: float(value) for name, value in json.loads(lines[-1]).items()}
+    return values if values.get("ok") else {name: v for name, v in values.items() if not name.endswith("_ms")}

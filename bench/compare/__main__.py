@@ -14,9 +14,8 @@ from bench.compare import environments, image, noop, overload, report
 from bench.compare.places import MODELS, ROOT, WORK
 from bench.compare.plan import FULL, QUICK, Plan
 from bench.compare.results import Results
-from bench.compare.systems import IMAGE_SYSTEMS
 
-_SYSTEMS = (*image.BARE, *IMAGE_SYSTEMS, "proxy")
+_SYSTEMS = (*image.ORDER, "proxy")
 _ABOUT = """
 workloads:
   a  the seed's request over HTTP JSON, fp32 and int8, at rising concurrency
@@ -39,6 +38,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--systems", default="", metavar="NAMES", help=f"these systems; all: {','.join(_SYSTEMS)}")
     parser.add_argument("--rounds", type=int, help="rounds, whose medians count (3; quick 1)")
     parser.add_argument("--seconds", type=float, help="seconds of one measurement (8; quick 3)")
+    parser.add_argument("--wait", type=float, help="seconds to wait before each system for a quiet machine (0)")
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md and plots beside it")
     parser.add_argument("--report", type=Path, metavar="FILE", help="measure nothing: the table of a results.json")
     return parser.parse_args()
@@ -51,7 +51,7 @@ def plan(chosen: argparse.Namespace) -> Plan:
     if unknown := (only - set("abcd")) | (systems - set(_SYSTEMS)):
         print(f"bench: unknown: {', '.join(sorted(unknown))}; workloads are a,b,c,d", file=sys.stderr)
         sys.exit(2)
-    given = {"rounds": chosen.rounds, "seconds": chosen.seconds}
+    given = {"rounds": chosen.rounds, "seconds": chosen.seconds, "patience": chosen.wait}
     return dataclasses.replace(base, only=only, systems=systems, **{k: v for k, v in given.items() if v})
 
 

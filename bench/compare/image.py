@@ -10,26 +10,27 @@ from pathlib import Path
 from bench.clients import bodies, load
 from bench.compare.places import MODELS
 from bench.compare.plan import Plan
-from bench.compare.processes import Failed, Processes, running
+from bench.compare.processes import Failed, Processes, running, wait_for_quiet
 from bench.compare.results import Results
 from bench.compare.systems import IMAGE_SYSTEMS, System
 
 COST = 32  # the concurrency that CPU seconds and memory are taken at
-BARE = {"bare": ("pixels", 2, 1), "bare-int8": ("int8", 2, 1), "bare-single": ("pixels", 1, 2)}
+BARE = {"bare": ("pixels", 2, 1), "bare-single": ("pixels", 1, 2), "bare-int8": ("int8", 2, 1)}
+# Those that are compared most closely stand side by side, as the machine's speed drifts.
+ORDER = ("bare", "tandem", "bare-single", "kserve", "triton", "mosec", "bare-int8", "tandem-int8")
 _SAMPLES = (0, 21, 42, 63)  # the bodies whose answers are looked at
 
 
 def measure(plan: Plan, results: Results) -> None:
     """A B C A B C: every system once a round."""
     for number in range(plan.rounds):
-        for name in BARE:
-            if plan.wants(name):
-                with results.surviving(name):
+        for name in filter(plan.wants, ORDER):
+            wait_for_quiet(plan.patience)
+            with results.surviving(name):
+                if name in BARE:
                     bare(name, plan, results, number)
-        for name, choose in IMAGE_SYSTEMS.items():
-            if plan.wants(name):
-                with results.surviving(name):
-                    serve(choose(), plan, results, number)
+                else:
+                    serve(IMAGE_SYSTEMS[name](), plan, results, number)
 
 
 def bare(name: str, plan: Plan, results: Results, number: int) -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from bench.clients import bodies, load
 from bench.compare.plan import Plan
-from bench.compare.processes import Failed, running
+from bench.compare.processes import Failed, running, wait_for_quiet
 from bench.compare.results import Results
 from bench.compare.systems import NOOP_SYSTEMS, System, hop
 
@@ -40,9 +40,11 @@ def measure(plan: Plan, results: Results) -> None:
     for number in range(plan.rounds):
         for name, choose in NOOP_SYSTEMS.items():
             if plan.wants(name):
+                wait_for_quiet(plan.patience)
                 with results.surviving(f"{name}, no-op"):
                     _serve(Turn(name, choose(), plan, results, number))
         for choice in ("auto", "off") if plan.wants("tandem") else ():
+            wait_for_quiet(plan.patience)
             with results.surviving(f"hop {choice}"):
                 _hop(choice, plan, results, number)
 

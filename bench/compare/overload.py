@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.clients import bodies, load
 from bench.compare import image
 from bench.compare.plan import Plan
-from bench.compare.processes import running
+from bench.compare.processes import running, wait_for_quiet
 from bench.compare.results import Results
 from bench.compare.systems import overloaded
 
@@ -17,6 +17,7 @@ _BATCH, _SLACK = 4, 0.05  # rows in a batch; seconds that "bounded" allows for e
 def measure(plan: Plan, results: Results) -> None:
     """Each round a fresh pair: its peak, then the shares of it."""
     for number in range(plan.rounds if plan.wants("tandem") else 0):
+        wait_for_quiet(plan.patience)
         with results.surviving("arrivals"):
             _round(plan, results, number)
 

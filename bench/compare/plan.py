@@ -14,6 +14,7 @@ class Plan:
     warm_up: float
     overload_seconds: float
     peer_concurrencies: tuple[int, ...]
+    patience: float = 0  # seconds to wait before a system for other work on the machine to end
     payloads: tuple[str, ...] = ("16 B", "602 kB", "6.2 MB")
     http_concurrencies: tuple[int, ...] = (1, 32)  # of a no-op over HTTP, which a peer takes 240 ms for
     concurrencies: tuple[int, ...] = (1, 8, 32, 128)  # of Tandem

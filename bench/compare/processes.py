@@ -18,6 +18,7 @@ from bench.compare.places import ROOT, WORK
 
 _FIRST_PORT = 18_000  # above everything that a service takes by default, below what the kernel hands out
 _PATIENCE, _GRACE = 90.0, 8.0  # seconds until a system must answer, and that it may take to end
+_QUIET = 0.1  # cores
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -124,6 +125,44 @@ def free_ports(count: int) -> list[int]:
             found.append(port)
         port += 1
     return found
+
+
+@contextmanager
+def undisturbed(values: dict[str, float]) -> Iterator[None]:
+    """Note in `values` how many cores the rest of the machine kept busy meanwhile: it spoils every figure."""
+    begin, busy, own = time.monotonic(), _busy_seconds(), _own_seconds()
+    yield
+    rest = _busy_seconds() - busy - (_own_seconds() - own)
+    values["others"] = max(0.0, rest / (time.monotonic() - begin))
+
+
+def wait_for_quiet(patience: float) -> None:
+    """Wait until the rest of the machine does next to nothing, or for `patience` seconds."""
+    end, values = time.monotonic() + patience, {"others": 1.0}
+    while values["others"] > _QUIET and time.monotonic() < end:
+        with undisturbed(values):
+            time.sleep(1)
+
+
+def _busy_seconds() -> float:
+    """CPU time of everything on the machine: all but idle and waiting for disks."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]]
+    return (sum(fields) - fields[3] - fields[4]) / _TICKS
+
+
+def _own_seconds() -> float:
+    """CPU time of this process, of what it has waited for, and of its living descendants."""
+    parents, ticks = {}, {}
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = file.read_text().rpartition(") ")[2].split()
+            parents[file.parent.name] = fields[1]
+            ticks[file.parent.name] = sum(int(field) for field in fields[11:15])
+    family, fresh = set[str](), {str(os.getpid())}
+    while fresh:
+        family |= fresh
+        fresh = {child for child, parent in parents.items() if parent in fresh}
+    return sum(ticks[member] for member in family) / _TICKS
 
 
 def _signal(group: int, number: int) -> None:

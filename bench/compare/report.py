@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from statistics import median
 
 from bench.compare import environments
 from bench.compare.bars import BARS
@@ -23,6 +24,7 @@ _COLUMNS = {
     "goodput": "goodput",
     "offered": "offered",
     "shed": "shed (429)",
+    "others": "cores of others",
 }
 
 
@@ -60,7 +62,18 @@ def _about(results: Results) -> list[str]:
     run = f"{about['date']}, commit {about['commit']}, `{about['command']}`: medians of {rounds} round(s)."
     machine = f"Machine: {about['machine']}; load before the run {about['load_before']:.2f}."
     listed = versions.items() if isinstance(versions, dict) else ()
-    return [run, "", machine, "", *(f"* {name}: {text}" for name, text in listed)]
+    return [run, "", machine, "", *_others(results), *(f"* {name}: {text}" for name, text in listed)]
+
+
+def _others(results: Results) -> list[str]:
+    """How quiet the machine was."""
+    found = [(sample.values["others"], sample) for sample in results.samples if "others" in sample.values]
+    if not found:
+        return []
+    most, worst = max(found, key=lambda pair: pair[0])
+    usual = median(cores for cores, _ in found)
+    where = f"{worst.case}, {worst.system}, round {worst.round + 1}"
+    return [f"Other work on the machine: {usual:.2f} cores in the median, at most {most:.2f} ({where}).", ""]
 
 
 def _failures(results: Results) -> list[str]:
