@@ -38,7 +38,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--systems", default="", metavar="NAMES", help=f"these systems; all: {','.join(_SYSTEMS)}")
     parser.add_argument("--rounds", type=int, help="rounds, whose medians count (3; quick 1)")
     parser.add_argument("--seconds", type=float, help="seconds of one measurement (8; quick 3)")
-    parser.add_argument("--wait", type=float, help="seconds to wait before each system for a quiet machine (0)")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        help="where others work too: wait up to so many seconds for a quiet machine, and measure up to three times (0)",
+    )
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md and plots beside it")
     parser.add_argument("--report", type=Path, metavar="FILE", help="measure nothing: the table of a results.json")
     return parser.parse_args()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from bench.clients import bodies, load
@@ -37,8 +38,8 @@ def bare(name: str, plan: Plan, results: Results, number: int) -> None:
     """The bare loop stands beside c=32, its single request beside c=1."""
     model, loops, engine_threads = BARE[name]
     folder = bodies.photos()["seed"]
-    values = load.bare(MODELS[model], folder, plan.seconds, loops=loops, engine_threads=engine_threads)
-    results.add("image c=1" if name == "bare-single" else f"image c={COST}", name, number, values)
+    run = partial(load.bare, MODELS[model], folder, plan.seconds, loops=loops, engine_threads=engine_threads)
+    results.add("image c=1" if name == "bare-single" else f"image c={COST}", name, number, plan.measured(run))
 
 
 def serve(system: System, plan: Plan, results: Results, number: int) -> None:
@@ -52,8 +53,8 @@ def serve(system: System, plan: Plan, results: Results, number: int) -> None:
         rest = {"ready_s": processes.seconds_to_ready, "rest_mb": processes.resident_bytes() / 1e6}
         results.add("start", system.name, number, rest)
         for concurrency in _concurrencies(system, plan):
-            values = watched(processes, system.url, folder, concurrency, plan.seconds)
-            results.add(f"image c={concurrency}", system.name, number, values)
+            run = partial(watched, processes, system.url, folder, concurrency, plan.seconds)
+            results.add(f"image c={concurrency}", system.name, number, plan.measured(run))
         check(system, folder)
 
 

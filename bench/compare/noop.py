@@ -6,6 +6,7 @@ import http.client
 import re
 import time
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,12 +16,13 @@ import orjson
 
 from bench.clients import bodies, load
 from bench.compare.plan import Plan
-from bench.compare.processes import Failed, running, wait_for_quiet
+from bench.compare.processes import Failed, running, undisturbed, wait_for_quiet
 from bench.compare.results import Results
 from bench.compare.systems import NOOP_SYSTEMS, System, hop
 
 _NUMBER = b'{"inputs":[{"name":"number","shape":[1],"datatype":"FP32","data":[0.5]}]}'
 _NO_JSON = {"6.2 MB"}  # 16 MB of JSON, which a peer takes seconds for
+_LONG = 6  # seconds at least, as one such request may take three
 _HOP_WARM_UP = 10  # calls
 
 
@@ -33,6 +35,10 @@ class Turn:
     plan: Plan
     results: Results
     number: int
+
+    def add(self, case: str, run: Callable[[], load.Values]) -> None:
+        """Measure a case."""
+        self.results.add(case, self.name, self.number, self.plan.measured(run))
 
 
 def measure(plan: Plan, results: Results) -> None:
@@ -55,8 +61,9 @@ def _serve(turn: Turn) -> None:
     with running(system.commands, ready):
         for payload in plan.payloads:
             for concurrency in (1, 32):
-                values = load.grpc(system.target, payload, concurrency, plan.seconds, proxy=not system.url)
-                turn.results.add(f"no-op {payload} gRPC raw c={concurrency}", turn.name, turn.number, values)
+                target, bare = system.target, not system.url
+                run = partial(load.grpc, target, payload, concurrency, plan.seconds, proxy=bare)
+                turn.add(f"no-op {payload} gRPC raw c={concurrency}", run)
             for form in ("binary", "JSON") if system.url else ():
                 if form == "binary" or payload not in _NO_JSON:
                     _over_http(turn, payload, form)
@@ -70,9 +77,10 @@ def _over_http(turn: Turn, payload: str, form: str) -> None:
     status, answer, headers = load.post(url, (folder / "0").read_bytes(), length)
     if status != 200 or not np.array_equal(_tensor(answer, headers), sent.ravel()):
         raise Failed(f"{turn.name} answers {payload} of {form} wrongly: {status} {answer[:200]!r}")
+    seconds = max(turn.plan.seconds, _LONG if payload in _NO_JSON else 0)
     for concurrency in turn.plan.http_concurrencies:
-        values = load.http(url, folder, concurrency, turn.plan.seconds, length)
-        turn.results.add(f"no-op {payload} HTTP {form} c={concurrency}", turn.name, turn.number, values)
+        run = partial(load.http, url, folder, concurrency, seconds, length)
+        turn.add(f"no-op {payload} HTTP {form} c={concurrency}", run)
 
 
 def _tensor(answer: bytes, headers: dict[str, str]) -> Any:
@@ -95,19 +103,25 @@ def _answers_grpc(system: System) -> bool:
 
 
 def _hop(choice: str, plan: Plan, results: Results, number: int) -> None:
-    """One request after another; the transformer itself says what the hop took."""
     system = hop(choice)
     with running(system.commands, lambda: load.post(system.url, _NUMBER)[0] == 200):
-        address = urllib.parse.urlsplit(system.url)
-        connection = http.client.HTTPConnection(address.netloc, timeout=30)
-        for _ in range(_HOP_WARM_UP):
-            _hop_milliseconds(connection, address.path)
-        begin, hops = time.perf_counter(), []
-        while time.perf_counter() - begin < plan.seconds:
+        results.add(f"hop {choice}", "tandem", number, plan.measured(partial(_hops, system.url, plan.seconds)))
+
+
+def _hops(url: str, seconds: float) -> load.Values:
+    """One request after another; the transformer itself says what the hop took."""
+    address = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(address.netloc, timeout=30)
+    for _ in range(_HOP_WARM_UP):
+        _hop_milliseconds(connection, address.path)
+    values: load.Values = {}
+    begin, hops = time.perf_counter(), []
+    with undisturbed(values):
+        while time.perf_counter() - begin < seconds:
             hops.append(_hop_milliseconds(connection, address.path))
-        rps = len(hops) / (time.perf_counter() - begin)
-    p50, p99 = np.percentile(hops, (50, 99))
-    results.add(f"hop {choice}", "tandem", number, {"rps": rps, "hop_p50_ms": float(p50), "hop_p99_ms": float(p99)})
+    p50, p99 = (float(value) for value in np.percentile(hops, (50, 99)))
+    connection.close()
+    return values | {"rps": len(hops) / (time.perf_counter() - begin), "hop_p50_ms": p50, "hop_p99_ms": p99}
 
 
 def _hop_milliseconds(connection: http.client.HTTPConnection, path: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bench.clients import bodies, load
 from bench.compare import image
 from bench.compare.plan import Plan
@@ -28,10 +30,11 @@ def _round(plan: Plan, results: Results, number: int) -> None:
     with running(system.commands, lambda: load.post(system.url, first)[0] == 200):
         image.check(system, folder)
         load.arrivals(system.url, folder, 0, plan.warm_up)
-        peak = load.arrivals(system.url, folder, 0, plan.overload_seconds / 2)
+        peak = plan.measured(partial(load.arrivals, system.url, folder, 0, plan.overload_seconds / 2))
         results.add("arrivals peak", "tandem", number, peak)
         for share in SHARES:
-            values = load.arrivals(system.url, folder, peak["goodput"] * share / 100, plan.overload_seconds)
+            rate = peak["goodput"] * share / 100
+            values = plan.measured(partial(load.arrivals, system.url, folder, rate, plan.overload_seconds))
             bound = (ROWS + _BATCH) / max(values["goodput"], 1) + _SLACK
             values["p99_of_bound"] = values["p99_ms"] / 1e3 / bound
             results.add(f"arrivals {share} %", "tandem", number, values)

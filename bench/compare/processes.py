@@ -18,7 +18,7 @@ from bench.compare.places import ROOT, WORK
 
 _FIRST_PORT = 18_000  # above everything that a service takes by default, below what the kernel hands out
 _PATIENCE, _GRACE = 90.0, 8.0  # seconds until a system must answer, and that it may take to end
-_QUIET = 0.1  # cores
+QUIET = 0.1  # cores that others may use on a machine that is called quiet
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -139,7 +139,7 @@ def undisturbed(values: dict[str, float]) -> Iterator[None]:
 def wait_for_quiet(patience: float) -> None:
     """Wait until the rest of the machine does next to nothing, or for `patience` seconds."""
     end, values = time.monotonic() + patience, {"others": 1.0}
-    while values["others"] > _QUIET and time.monotonic() < end:
+    while values["others"] > QUIET and time.monotonic() < end:
         with undisturbed(values):
             time.sleep(1)
 

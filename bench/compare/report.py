@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from statistics import median
 
+from bench.clients import bodies
 from bench.compare import environments
 from bench.compare.bars import BARS
 from bench.compare.places import BENCH
@@ -101,10 +103,12 @@ def _figures(results: Results) -> list[str]:
     return lines
 
 
-def _order(key: tuple[str, str]) -> tuple[str, int, str]:
-    """Cases by name, but c=8 before c=32; systems by name."""
-    name, _, concurrency = key[0].partition("c=")
-    return name, int(concurrency or 0), key[1]
+def _order(key: tuple[str, str]) -> tuple[list[tuple[int, str]], str]:
+    """Cases by name, but numbers and sizes as people count them; systems by name."""
+    name = key[0]
+    for rank, size in enumerate(bodies.SHAPES):
+        name = name.replace(size, str(rank))
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)], key[1]
 
 
 def _number(value: float) -> str:
