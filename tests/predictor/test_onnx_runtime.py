@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from predictor.fakes import NEVER, Rig
 from tandem import InvalidInput, TensorSpec
 from tandem.tensors import DTYPES, objects
 from tandem_predictor.runtime import LoadError, batchable
-from tandem_predictor.runtimes import open_runtimes
+from tandem_predictor.runtimes import open_runtimes, sessions
 from tandem_predictor.runtimes.onnx import OnnxRuntime, open_session, providers
+from tandem_predictor.runtimes.sessions import AGAIN, ALONE, Sessions
 
 DIGITS = Path(__file__).parent.parent / "models" / "digits" / "model.onnx"
 Build = Callable[..., Path]
@@ -38,7 +40,7 @@ def build(tmp_path: Path) -> Build:
 
 
 def opened(file: Path) -> OnnxRuntime:
-    return OnnxRuntime(open_session(file, threads=1, device="cpu"))
+    return OnnxRuntime(Sessions(open_session(file, threads=1, device="cpu")))
 
 
 def identity(build: Build, kind: int, shape: list) -> OnnxRuntime:
@@ -182,3 +184,83 @@ def test_without_cuda_auto_means_cpu_and_cuda_is_an_error():
     for ask in (lambda: providers("cuda"), lambda: open_session(DIGITS, threads=1, device="cuda")):
         with pytest.raises(LoadError, match=r"^--device=cuda: .*onnxruntime-gpu"):
             ask()
+
+
+class Recorder:
+    """A session that notes each run, takes as long as it is told by the clock, and may be held in one."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock = clock
+        self.seconds = seconds
+        self.runs = 0
+        self.hold: threading.Barrier | None = None
+
+    def run(self, names, inputs):
+        self.runs += 1
+        self.clock.now += self.seconds
+        if self.hold:
+            self.hold.wait(10)
+            self.hold.wait(10)
+        return [np.zeros(1)]
+
+
+class Clock:
+    """Time as the sessions see it."""
+
+    now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(sessions, "time", made)
+    return made
+
+
+def lonely_runs(clock: Clock, narrow: float, wide: float, count: int) -> tuple[int, int]:
+    """How many of `count` runs were narrow and how many wide, where a run takes so many seconds."""
+    both = Recorder(clock, narrow), Recorder(clock, wide)
+    made = Sessions(*both)
+    for _ in range(count):
+        made.run([], {"x": np.zeros((1, 2))})
+    return both[0].runs, both[1].runs
+
+
+def test_a_run_has_every_cpu_once_several_in_a_row_were_alone(clock: Clock):
+    assert lonely_runs(clock, narrow=2, wide=1, count=ALONE + 20) == (ALONE, 20)
+
+
+def test_every_cpu_is_not_taken_where_that_is_slower(clock: Clock):
+    assert lonely_runs(clock, narrow=1, wide=2, count=ALONE + 20) == (ALONE + 19, 1)
+
+
+@pytest.mark.parametrize(("narrow", "wide", "seldom"), [(1, 2, 1), (2, 1, 0)])
+def test_the_slower_way_is_tried_again_now_and_then(clock: Clock, narrow: float, wide: float, seldom: int):
+    first = lonely_runs(clock, narrow, wide, AGAIN - 1)[seldom]
+    assert lonely_runs(clock, narrow, wide, AGAIN)[seldom] == first + 1
+
+
+def test_a_run_beside_another_is_narrow_and_so_are_the_next(clock: Clock):
+    narrow, wide = Recorder(clock, 2), Recorder(clock, 1)
+    made = Sessions(narrow, wide)
+    for _ in range(ALONE):
+        made.run([], {})
+    wide.hold = threading.Barrier(2)
+    lonely = threading.Thread(target=made.run, args=([], {}))
+    lonely.start()
+    wide.hold.wait(10)  # it runs, with every CPU
+    made.run([], {})
+    wide.hold.wait(10)
+    lonely.join()
+    made.run([], {})
+    assert (narrow.runs, wide.runs) == (ALONE + 2, 1)
+
+
+def test_both_sessions_give_the_same_scores():
+    file = Path(DIGITS)
+    runtimes = open_runtimes(file, instances=1, threads=1, device="cpu", lonely_threads=2)
+    scores = [runtimes[0].run({"image": images(3)})["probabilities"] for _ in range(ALONE + 2)]
+    assert np.abs(scores[0] - scores[-1]).max() < 1e-6

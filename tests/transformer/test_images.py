@@ -35,7 +35,7 @@ def images(transformer: ImageClassification, *elements: bytes) -> np.ndarray:
 
 
 def best(scores: object, **options: str) -> dict[str, np.ndarray]:
-    return fitted(**options).postprocess({"scores": np.asarray(scores, np.float32)}, CONTEXT)
+    return fitted(**options).rank({"scores": np.asarray(scores, np.float32)})
 
 
 def slowly(raw: np.ndarray, spec: TensorSpec, mean: list[float], std: list[float]) -> np.ndarray:
@@ -152,7 +152,7 @@ def test_a_predictor_that_describes_nothing_is_taken_for_the_usual_model():
     transformer = ImageClassification()
     transformer.setup(model(), {})
     assert transformer.preprocess({"input-0": objects([PHOTO])}, CONTEXT)["input-0"].shape == (1, 3, 224, 224)
-    assert transformer.postprocess({"any": np.ones((1, 3), np.float32)}, CONTEXT)["classes"].shape == (1, 3)
+    assert transformer.rank({"any": np.ones((1, 3), np.float32)})["classes"].shape == (1, 3)
 
 
 def test_what_goes_in_and_comes_out_is_declared():
@@ -177,7 +177,7 @@ def test_the_best_classes_come_first_and_of_equals_the_lower(scores, count):
 
 
 def test_the_answer_has_the_declared_datatypes_even_for_half_floats():
-    answer = fitted().postprocess({"scores": np.zeros((2, 9), np.float16)}, CONTEXT)
+    answer = fitted().rank({"scores": np.zeros((2, 9), np.float16)})
     assert [array.dtype for array in answer.values()] == [np.float32, object, np.int64]
     assert {array.shape for array in answer.values()} == {(2, 5)}
 
@@ -218,14 +218,14 @@ def test_labels_come_from_a_file_if_it_has_one_a_class(tmp_path):
 @pytest.mark.parametrize("scores", [np.zeros(9, np.float32), np.zeros((1, 9, 1), np.float32), np.zeros((1, 9), int)])
 def test_scores_of_another_form_are_the_models_fault_and_are_described(scores):
     with pytest.raises(Internal, match=r"^the model's scores are .*, expected floats \[N, classes\]$"):
-        fitted().postprocess({"scores": scores}, CONTEXT)
+        fitted().rank({"scores": scores})
 
 
 def test_the_scores_are_the_output_that_the_options_name():
     outputs = (TensorSpec("features", "FP32", (-1, 2)), SCORES)
     answer = {"features": np.float32([[1, 0]]), "scores": np.float32([[0, 0, 1]])}
-    assert fitted(outputs=outputs).postprocess(answer, CONTEXT)["classes"][0, 0] == 0
-    assert fitted(outputs=outputs, output="scores").postprocess(answer, CONTEXT)["classes"][0, 0] == 2
+    assert fitted(outputs=outputs).rank(answer)["classes"][0, 0] == 0
+    assert fitted(outputs=outputs, output="scores").rank(answer)["classes"][0, 0] == 2
 
 
 @pytest.mark.parametrize("count", ["0", "-1"])

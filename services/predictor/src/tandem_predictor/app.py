@@ -94,7 +94,10 @@ class Predictor:
         available = cpus.available()
         instances = self._settings.instances or (1 if file.file.suffix == ".py" else min(2, available))
         threads = self._settings.threads or max(1, available // instances)
-        runtimes = open_runtimes(file.file, instances=instances, threads=threads, device=self._settings.device)
+        lonely = available if not (self._settings.instances or self._settings.threads) else 0
+        runtimes = open_runtimes(
+            file.file, instances=instances, threads=threads, device=self._settings.device, lonely_threads=lonely
+        )
         sizes = {1, self._max_rows(runtimes[0])} if batchable(runtimes[0]) else {1}
         for rows in sorted(sizes):
             try:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-from numpy.typing import NDArray
 from tandem.context import Context
+from tandem.inference import Arrays
 from tandem.lifecycle import Fatal
 from tandem.metadata import ModelMetadata, TensorSpec
 
@@ -35,11 +34,11 @@ class Transformer:
     def setup(self, model: ModelMetadata, options: Mapping[str, str]) -> None:
         """Prepare for `model`, the predictor's, with the --transformer_options. Called before any request."""
 
-    def preprocess(self, inputs: dict[str, NDArray[np.generic]], context: Context) -> dict[str, NDArray[np.generic]]:
+    def preprocess(self, inputs: Arrays, context: Context) -> Arrays | Awaitable[Arrays]:
         """The predictor's inputs from the caller's."""
         return inputs
 
-    def postprocess(self, outputs: dict[str, NDArray[np.generic]], context: Context) -> dict[str, NDArray[np.generic]]:
+    def postprocess(self, outputs: Arrays, context: Context) -> Arrays | Awaitable[Arrays]:
         """The caller's outputs from the predictor's."""
         return outputs
 

@@ -12,6 +12,7 @@ from tandem.inference import Arrays
 from tandem.metadata import TensorSpec
 
 from tandem_predictor.runtime import LoadError
+from tandem_predictor.runtimes.sessions import Sessions
 
 PLATFORM = "onnxruntime_onnx"  # Triton's name for it
 _DATATYPES = {
@@ -32,15 +33,15 @@ _DATATYPES = {
 
 
 class OnnxRuntime:
-    """A model.onnx. Several share one session: each run uses the calling thread and the session's own pool."""
+    """A model.onnx. Several share its sessions: each run uses the calling thread and the session's own pool."""
 
     platform = PLATFORM
     max_batch_size: int | None = None
 
-    def __init__(self, session: ort.InferenceSession) -> None:
-        self._session = session
-        self.inputs = [_spec(node) for node in session.get_inputs()]
-        self.outputs = [_spec(node) for node in session.get_outputs()]
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self.inputs = [_spec(node) for node in sessions.narrow.get_inputs()]
+        self.outputs = [_spec(node) for node in sessions.narrow.get_outputs()]
         self._names = [spec.name for spec in self.outputs]
         self._texts = frozenset(spec.name for spec in self.inputs if spec.datatype == "BYTES")
 
@@ -48,21 +49,28 @@ class OnnxRuntime:
         """One call of the engine; text tensors are UTF-8."""
         if self._texts:
             inputs = {name: _decoded(name, array) if name in self._texts else array for name, array in inputs.items()}
-        results = self._session.run(self._names, inputs)
+        results = self._sessions.run(self._names, inputs)
         return {name: _encoded(array) for name, array in zip(self._names, results, strict=True)}
 
     def warm_up(self, rows: int) -> None:
         """Run on zeros; variable dimensions beside the first become 1."""
-        self.run({spec.name: _zeros(spec, rows) for spec in self.inputs})
+        zeros = {spec.name: _zeros(spec, rows) for spec in self.inputs}
+        self.run(zeros)
+        if self._sessions.wide and not self._texts:
+            self._sessions.wide.run(self._names, zeros)
 
 
-def open_session(file: Path, *, threads: int, device: str) -> ort.InferenceSession:
-    """A session on `file`; raises LoadError. `device` auto takes CUDA where the provider is installed."""
+def open_session(file: Path, *, threads: int, device: str, spinning: bool = False) -> ort.InferenceSession:
+    """A session on `file`; raises LoadError. `device` auto takes CUDA where the provider is installed.
+
+    Threads that spin while a run lasts answer sooner, and take CPU time from everybody else.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning takes CPU from the transformer
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # with the end of the run
     try:
         return ort.InferenceSession(str(file), options, providers=providers(device))
     except LoadError:
