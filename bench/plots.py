@@ -15,6 +15,7 @@ import matplotlib as mpl
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 COLOURS = {"tandem": "#0b7285", "tandem-int8": "#66c2d0", "kserve": "#e8590c", "triton": "#5f3dc4", "mosec": "#868e96"}
 NAMES = {
@@ -64,8 +65,9 @@ def arrivals(samples: list[dict]) -> Figure:
     for metric, style in {"p50_ms": ":", "p90_ms": "--", "p99_ms": "-"}.items():
         if points := curve(samples, "tandem", metric, r"arrivals (\d+) %"):
             axes.plot(*zip(*points, strict=True), style, marker="o", color=COLOURS["tandem"], label=metric[:3])
+    axes.set_xticks([50, 80, 110, 150])
     axes.set_xlabel("arrivals, percent of the peak")
-    finish(axes, "Latency of accepted requests, ms", logarithmic=True)
+    finish(axes, "Latency of accepted requests, ms", logarithmic=False)
     return figure
 
 
@@ -75,10 +77,12 @@ def finish(axes: Axes, title: str, *, logarithmic: bool) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if logarithmic:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:,g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
     if axes.lines:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ def serve(system: System, plan: Plan, results: Results, number: int) -> None:
         rest = {"ready_s": processes.seconds_to_ready, "rest_mb": processes.resident_bytes() / 1e6}
         results.add("start", system.name, number, rest)
         for concurrency in _concurrencies(system, plan):
+            processes.settle()
             run = partial(watched, processes, system.url, folder, concurrency, plan.seconds)
             results.add(f"image c={concurrency}", system.name, number, plan.measured(run))
         check(system, folder)

@@ -16,7 +16,7 @@ import orjson
 
 from bench.clients import bodies, load
 from bench.compare.plan import Plan
-from bench.compare.processes import Failed, running, undisturbed, wait_for_quiet
+from bench.compare.processes import Failed, Processes, running, undisturbed, wait_for_quiet
 from bench.compare.results import Results
 from bench.compare.systems import NOOP_SYSTEMS, System, hop
 
@@ -58,18 +58,19 @@ def measure(plan: Plan, results: Results) -> None:
 def _serve(turn: Turn) -> None:
     system, plan = turn.system, turn.plan
     ready = partial(_answers_http, system) if system.url else partial(_answers_grpc, system)
-    with running(system.commands, ready):
+    with running(system.commands, ready) as processes:
         for payload in plan.payloads:
             for concurrency in (1, 32):
                 target, bare = system.target, not system.url
+                processes.settle()
                 run = partial(load.grpc, target, payload, concurrency, plan.seconds, proxy=bare)
                 turn.add(f"no-op {payload} gRPC raw c={concurrency}", run)
             for form in ("binary", "JSON") if system.url else ():
                 if form == "binary" or payload not in _NO_JSON:
-                    _over_http(turn, payload, form)
+                    _over_http(turn, processes, payload, form)
 
 
-def _over_http(turn: Turn, payload: str, form: str) -> None:
+def _over_http(turn: Turn, processes: Processes, payload: str, form: str) -> None:
     url = turn.system.url
     folder = bodies.tensor_files(payload)[form]
     sent = bodies.tensors(payload, 1)[0]
@@ -78,7 +79,8 @@ def _over_http(turn: Turn, payload: str, form: str) -> None:
     if status != 200 or not np.array_equal(_tensor(answer, headers), sent.ravel()):
         raise Failed(f"{turn.name} answers {payload} of {form} wrongly: {status} {answer[:200]!r}")
     seconds = max(turn.plan.seconds, _LONG if payload in _NO_JSON else 0)
-    for concurrency in turn.plan.http_concurrencies:
+    for concurrency in (1,) if payload in _NO_JSON else turn.plan.http_concurrencies:
+        processes.settle()
         run = partial(load.http, url, folder, concurrency, seconds, length)
         turn.add(f"no-op {payload} HTTP {form} c={concurrency}", run)
 

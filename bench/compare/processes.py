@@ -19,6 +19,7 @@ from bench.compare.places import ROOT, WORK
 _FIRST_PORT = 18_000  # above everything that a service takes by default, below what the kernel hands out
 _PATIENCE, _GRACE = 90.0, 8.0  # seconds until a system must answer, and that it may take to end
 QUIET = 0.1  # cores that others may use on a machine that is called quiet
+_IDLE = 0.2  # cores that a system may use when nobody asks it anything
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -80,6 +81,15 @@ class Processes:
         page = os.sysconf("SC_PAGE_SIZE")
         return sum(int(fields[21]) * page for fields in self._stat())
 
+    def settle(self) -> None:
+        """Wait until it works no more on what a load left behind when it hung up."""
+        end, before = time.monotonic() + _PATIENCE, self.cpu_seconds()
+        while time.monotonic() < end:
+            time.sleep(0.3)
+            if (now := self.cpu_seconds()) - before < _IDLE * 0.3:
+                return
+            before = now
+
     def stop(self) -> None:
         """Ask, wait, kill: the last started first, as a transformer goes before its predictor."""
         for _, process, _ in reversed(self._running):
@@ -133,7 +143,7 @@ def undisturbed(values: dict[str, float]) -> Iterator[None]:
     begin, busy, own = time.monotonic(), _busy_seconds(), _own_seconds()
     yield
     rest = _busy_seconds() - busy - (_own_seconds() - own)
-    values["others"] = max(0.0, rest / (time.monotonic() - begin))
+    values["others"] = round(max(0.0, rest / (time.monotonic() - begin)), 2)
 
 
 def wait_for_quiet(patience: float) -> None:

@@ -32,6 +32,7 @@ class Results:
         self.about = about
         self.samples: list[Sample] = []
         self.failures: list[str] = []
+        self.disturbance = 0.0  # the most cores that others used during a sample that was read; its reader resets it
 
     def add(self, case: str, system: str, number: int, values: Values) -> None:
         """Keep a sample and say so."""
@@ -42,7 +43,10 @@ class Results:
     def rounds(self, case: str, system: str, metric: str) -> dict[int, float]:
         """A value a round."""
         chosen = (sample for sample in self.samples if (sample.case, sample.system) == (case, system))
-        return {sample.round: sample.values[metric] for sample in chosen if metric in sample.values}
+        found = {sample.round: sample for sample in chosen if metric in sample.values}
+        others = (sample.values.get("others", 0.0) for sample in found.values())
+        self.disturbance = max(self.disturbance, *others, 0.0)
+        return {number: sample.values[metric] for number, sample in found.items()}
 
     def median(self, case: str, system: str, metric: str) -> float | None:
         """Over the rounds; None if it was not measured."""
