@@ -20,7 +20,7 @@ _ABOUT = """
 workloads:
   a  the seed's request over HTTP JSON, fp32 and int8, at rising concurrency
   b  a no-op model: three sizes of tensors over gRPC and HTTP; the hop alone, with and without shared memory
-  c  arrivals at 50, 80 and 110 %% of what the pair can do
+  c  arrivals at 50, 80, 110 and 150 % of what the pair can do
   d  start to ready, memory, CPU a request (what a measures at c=32; without a only that)
 """
 
