@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 from tandem.doors.endpoint import ServerInfo
-from tandem.doors.interceptors import TranslateErrors
+from tandem.doors.translation import Translating
 from tandem.errors import NotFound
 from tandem.inference import InferResponse
 from tandem.metadata import ModelMetadata, TensorSpec
@@ -101,8 +101,8 @@ class EchoEndpoint:
 @asynccontextmanager
 async def grpc_channel(add):
     """A channel to a real gRPC server on a free port, with the services that `add` gives it."""
-    server = grpc.aio.server(interceptors=(TranslateErrors(),))
-    add(server)
+    server = grpc.aio.server()
+    add(Translating(server))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

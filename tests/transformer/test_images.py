@@ -14,7 +14,7 @@ from tandem.errors import Internal, InvalidInput
 from tandem.metadata import TensorSpec
 from tandem.tensors import DTYPES, objects
 from tandem_transformer.transformers import pixels
-from tandem_transformer.transformers.images import ImageClassification, as_probabilities, wanted
+from tandem_transformer.transformers.images import ImageClassification, as_probabilities, largest, wanted
 from transformer.fakes import PHOTOS, SEED, encoded, model
 
 CONTEXT = Context(id="q")
@@ -245,3 +245,10 @@ def test_a_non_square_model_gets_the_centre_of_the_picture():
     picture[:, 96:160] = 255
     got = images(fitted(TensorSpec("x", "UINT8", (-1, 56, 112, 3))), encoded(".png", picture))
     assert np.flatnonzero(got[0, 28, :, 0] > 127).tolist() == list(range(24, 88))
+
+
+@given(st.lists(st.sampled_from([0.0, 0.25, 0.5, -1.0, float("nan")]), min_size=1, max_size=12), st.integers(1, 12))
+def test_the_best_are_those_of_a_whole_stable_sort(values, count):
+    row = np.array(values, np.float32)
+    count = min(count, len(row))
+    assert np.array_equal(largest(row, count), np.argsort(-row, kind="stable")[:count])

@@ -13,6 +13,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +26,7 @@ from tandem.model.statistics import Statistics
 from tandem_predictor.stacking import join, rows_of, signature, slices
 from tandem_predictor.worker import Ran, Worker
 
+_ALONE = object()  # the key of what never shares a batch: requests of a model that does not batch, or without rows
 LOWEST = 2**32  # the priority of a request that asks for none
 
 
@@ -73,6 +75,12 @@ class _Item:
         return self.future.done()
 
 
+def _expire(items: Sequence[_Item]) -> None:
+    for item in items:
+        if not item.future.done():
+            item.future.set_exception(DeadlineExceeded("the request's deadline passed while it was queued or running"))
+
+
 class Batcher:
     """The queue of one model and the workers that drain it. Lives on one event loop."""
 
@@ -110,12 +118,15 @@ class Batcher:
         pieces = slices(inputs, self._limits.max_batch_rows) if rows > self._limits.max_batch_rows else [inputs]
         items = [self._enqueue(piece, deadline, priority or LOWEST) for piece in pieces]
         self._dispatch()
+        left = deadline.remaining
+        timer = asyncio.get_running_loop().call_later(left, _expire, items) if left is not None else None
         try:
-            async with asyncio.timeout(deadline.remaining):
-                outcomes = await asyncio.gather(*[item.future for item in items])
-        except TimeoutError:
-            raise DeadlineExceeded("the request's deadline passed while it was queued or running") from None
+            if len(items) == 1:
+                return await items[0].future
+            outcomes = await asyncio.gather(*[item.future for item in items])
         finally:
+            if timer:
+                timer.cancel()
             self._withdraw(items)
         slowest = max(outcomes, key=lambda outcome: outcome.seconds)
         outputs = join([outcome.outputs for outcome in outcomes])
@@ -146,7 +157,7 @@ class Batcher:
 
     def _enqueue(self, inputs: Arrays, deadline: Deadline, priority: int) -> _Item:
         rows = rows_of(inputs) if self.batchable else 1
-        key = signature(inputs) if self.batchable and rows else object()  # an object is equal to nothing but itself
+        key = signature(inputs) if self.batchable and rows else _ALONE
         future = asyncio.get_running_loop().create_future()
         item = _Item(inputs, rows, max(rows, 1), key, deadline, priority, future, time.perf_counter())
         group = self._groups.setdefault(key, deque())
@@ -205,6 +216,7 @@ class Batcher:
         """Remove up to `most` rows from the head of `group`, one item at least; nobody's items are dropped."""
         batch: list[_Item] = []
         rows = 0
+        most = -1 if group[0].key is _ALONE else most
         while group and (group[0].future.done() or not batch or rows + group[0].rows <= most):
             item = group.popleft()
             item.waiting = False
@@ -240,10 +252,12 @@ class Batcher:
     def _start(self, worker: Worker, batch: list[_Item]) -> None:
         requests = [item.inputs for item in batch]
         work = partial(worker.run, requests) if self.batchable else partial(worker.run_whole, requests[0])
-        running = asyncio.get_running_loop().run_in_executor(worker.executor, work)
-        running.add_done_callback(partial(self._finish, worker, batch, time.perf_counter()))
+        finish = partial(self._finish, worker, batch, time.perf_counter())
+        loop = asyncio.get_running_loop()
+        # what asyncio's run_in_executor does, without a second future for each batch
+        worker.executor.submit(work).add_done_callback(partial(loop.call_soon_threadsafe, finish))
 
-    def _finish(self, worker: Worker, batch: list[_Item], started: float, running: asyncio.Future[Ran]) -> None:
+    def _finish(self, worker: Worker, batch: list[_Item], started: float, running: Future[Ran]) -> None:
         """Hand each caller its outcome, if it is still there, and give the worker its next batch."""
         self._idle.append(worker)
         if running.cancelled():  # the worker was closed

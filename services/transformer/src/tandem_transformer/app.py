@@ -30,7 +30,7 @@ class Gateway:
         self._settings = settings
         metrics = TransformerMetrics(CollectorRegistry(), __version__)
         threads = settings.max_threads or cpus.available()
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pipeline")
+        self._executor = ThreadPoolExecutor(threads, "pipeline", cpus.stand_back)
         self._predictor = predictor(settings, self._executor)
         self._pipeline = Pipeline(settings.model_name, self._predictor, self._executor, metrics)
         self.doors = Doors(

@@ -183,9 +183,9 @@ class RetryBudget:
         self._tokens = min(10.0, self._tokens + 0.1)
 
 
-def forwarded(call: Call) -> tuple[tuple[str, str], ...]:
-    """The call's tracing headers and its id, for the predictor's log; what gRPC cannot carry is left out."""
-    values = {name: call.headers[name] for name in FORWARDED if name in call.headers} | {"x-request-id": call.id}
+def forwarded(call: Call, **more: str) -> tuple[tuple[str, str], ...]:
+    """The call's tracing headers, and `more`; what a header cannot carry is left out."""
+    values = {name: call.headers[name] for name in FORWARDED if name in call.headers} | more
     return tuple(
         (name, text) for name, text in values.items() if text.isascii() and text.isprintable() and len(text) <= 1024
     )

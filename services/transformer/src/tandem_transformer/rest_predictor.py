@@ -59,7 +59,7 @@ class RestPredictor:
         """One exchange; raises the TandemError that stands for its failure."""
         self._session = self._session or aiohttp.ClientSession()  # made on the loop that uses it
         remaining = call.deadline.earlier(MARGIN).remaining if call else 5.0
-        headers = _JSON | dict(forwarded(call) if call else ())
+        headers = _JSON | dict(forwarded(call, **{"x-request-id": call.id}) if call else ())
         timeout = aiohttp.ClientTimeout(total=remaining)
         try:
             async with self._session.request(

@@ -40,11 +40,7 @@ def decode_request(
 
     Raises InvalidInput saying what is wrong, what was expected and which tensor it concerns.
     """
-    size = len(body) if json_size is None else json_size
-    if not body:
-        raise InvalidInput("the body is empty, expected a JSON object")
-    if not 0 < size <= len(body):
-        raise InvalidInput(f"Inference-Header-Content-Length is {size}, expected 1 to {len(body)}, the body's length")
+    size = _json_bytes(body, json_size)
     document = parse_object(body[:size] if size < len(body) else body)
     blocks = Blocks(memoryview(body)[size:])
     described = objects_of(document, "inputs")
@@ -68,6 +64,16 @@ def decode_request(
         outputs=requested,
         raw=parameters.get("binary_data_output") is True,
     )
+
+
+def _json_bytes(body: bytes, json_size: int | None) -> int:
+    """How much of `body` is JSON, at least some of it; raises InvalidInput."""
+    size = len(body) if json_size is None else json_size
+    if not body:
+        raise InvalidInput("the body is empty, expected a JSON object")
+    if not 0 < size <= len(body):
+        raise InvalidInput(f"Inference-Header-Content-Length is {size}, expected 1 to {len(body)}, the body's length")
+    return size
 
 
 def decode_raw_request(body: bytes, model: ModelMetadata, version: str) -> InferRequest:

@@ -12,8 +12,8 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tandem.doors.health import HealthServicer
-from tandem.doors.interceptors import TranslateErrors
 from tandem.doors.servicer import InferenceServicer
+from tandem.doors.translation import Translating
 from tandem.lifecycle import Fatal, Readiness
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
@@ -47,8 +47,9 @@ def make(
         ("grpc.keepalive_permit_without_calls", 1),  # a client may probe an idle connection ...
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # ... as often as this
     ]
-    server = grpc.aio.server(interceptors=(TranslateErrors(),), options=options)
-    pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    server = grpc.aio.server(options=options)
+    registrar = Translating(server)  # has what registering needs of a server
+    pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, registrar)  # type: ignore[arg-type]
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(readiness, frozenset({SERVICE})), server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return server

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
+from prometheus_client import Counter, Histogram
+
 from tandem.deadline import Deadline
 from tandem.errors import Overloaded, TandemError
 from tandem.inference import Call
@@ -36,6 +38,7 @@ class Ledger:
         self._default_timeout = default_timeout
         self._access_log = access_log
         self._last_sign = time.monotonic()  # of work, here or announced by a transformer
+        self._counted: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # of bounded labels
         self.in_flight = 0
         metrics.in_flight.set_function(lambda: self.in_flight)
 
@@ -81,8 +84,13 @@ class Ledger:
             await asyncio.sleep(min(wait if self.in_flight == 0 else max(quiet, 0.05), end - now))
 
     def _close(self, call: Call, code: str, seconds: float) -> None:
-        self._metrics.requests.labels(call.model, call.protocol, code).inc()
-        self._metrics.request_seconds.labels(call.model, call.protocol).observe(seconds)
+        outcome = (call.model, call.protocol, code)
+        if outcome not in self._counted:  # looking a metric up by its labels costs more than counting
+            times = self._metrics.request_seconds.labels(call.model, call.protocol)
+            self._counted[outcome] = self._metrics.requests.labels(*outcome), times
+        requests, times = self._counted[outcome]
+        requests.inc()
+        times.observe(seconds)
         if self._access_log and log.isEnabledFor(logging.INFO):
             phases = {name: round(value * 1e3, 3) for name, value in call.timings.items()}
             trace = {"traceparent": call.headers["traceparent"]} if "traceparent" in call.headers else {}

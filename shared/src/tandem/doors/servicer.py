@@ -12,9 +12,9 @@ from tandem.codec import message as codec
 from tandem.codec.shared_memory import Room
 from tandem.codec.wire import Frame
 from tandem.doors.endpoint import Endpoint
-from tandem.doors.interceptors import INTERNAL
 from tandem.doors.ledger import PENDING, Ledger
 from tandem.doors.streams import ordered
+from tandem.doors.translation import INTERNAL
 from tandem.errors import TandemError
 from tandem.inference import Limits
 from tandem.lifecycle import Readiness
@@ -47,7 +47,7 @@ class ServicerContext(Protocol):
 
 
 class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
-    """The protocol's RPCs and Triton's extensions. Errors are TandemErrors; the interceptor translates them."""
+    """The protocol's RPCs and Triton's extensions. Errors are TandemErrors; translation.py makes them statuses."""
 
     def __init__(
         self, endpoint: Endpoint, readiness: Readiness, ledger: Ledger, limits: Limits, regions: Regions | None = None
@@ -87,7 +87,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         """A model's tensors."""
         return codec.encode_metadata(await self._endpoint.metadata(request.name, request.version))
 
-    async def ModelInfer(  # type: ignore[override]  # the interceptor reads and writes frames, not messages
+    async def ModelInfer(  # type: ignore[override]  # its wrapper reads and writes frames, not messages
         self, request: Frame[pb.ModelInferRequest], context: ServicerContext
     ) -> Frame[pb.ModelInferResponse]:
         """One inference; the phases go back as trailing metadata `server-timing`."""

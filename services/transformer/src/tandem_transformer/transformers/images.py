@@ -95,9 +95,9 @@ class ImageClassification(Transformer):
             raise Internal(f"the model's scores are {scores.dtype} {list(scores.shape)}, expected floats [N, classes]")
         probabilities = as_probabilities(scores.astype(np.float32))
         count = min(self._top_k, probabilities.shape[1])
-        classes = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+        classes = np.array([largest(row, count) for row in probabilities], np.int64).reshape(-1, count)
         return {
-            "output-0": np.take_along_axis(probabilities, classes, axis=1),
+            "output-0": probabilities[np.arange(len(classes))[:, None], classes],
             "labels": self._named(classes, probabilities.shape[1]),
             "classes": classes.astype(np.int64),
         }
@@ -140,6 +140,15 @@ def as_probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
         return scores
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.where(done[:, None], scores, powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """The indices of the `count` largest of `row`, largest first, the first of equals first: a sort of only those."""
+    least = np.partition(row, -count)[-count]
+    found = np.flatnonzero(row >= least)
+    if len(found) < count:  # there are NaNs, which are more than nothing and less than everything
+        found = np.arange(len(row))
+    return found[np.argsort(-row[found], kind="stable")][:count]
 
 
 def _one(specs: Sequence[TensorSpec], name: str, kind: str) -> TensorSpec:

@@ -13,10 +13,10 @@ from tandem.codec import json as codec
 from tandem.codec import v1
 from tandem.codec.shared_memory import Room
 from tandem.doors.endpoint import Endpoint
-from tandem.doors.interceptors import INTERNAL
 from tandem.doors.ledger import Ledger
 from tandem.doors.rest import body as body_of
 from tandem.doors.rest import management, openapi, system_memory
+from tandem.doors.translation import INTERNAL
 from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, TandemError
 from tandem.inference import Call, InferRequest, Limits
 from tandem.lifecycle import Readiness

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import http_exceptions, web
 
 from tandem.doors.grpc_server import Listen, PortTaken
-from tandem.doors.interceptors import INTERNAL
+from tandem.doors.translation import INTERNAL
 
 log = logging.getLogger("tandem.http")
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from shared.fakes import grpc_channel
 from tandem import errors
-from tandem.doors.interceptors import INTERNAL, translated
+from tandem.doors.translation import INTERNAL, translated
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
 
