@@ -148,7 +148,7 @@ async def test_trace_headers_go_with_the_request_and_nothing_private_does(servic
     forwarded |= {"baggage": "k=v", "b3": "0", "x-b3-traceid": "1", "x-b3-spanid": "2", "x-b3-sampled": "1"}
     private = {"authorization": "Bearer t", "cookie": "c", "x-request-id": "of the header", "server-timing": "x"}
     async with client(port) as made:
-        await made.infer(REQUEST, call("id-9", headers=forwarded | private))
+        await made.infer(replace(REQUEST, id="id-9"), call(headers=forwarded | private))
     seen = servicer.headers[0]
     assert {name: seen.get(name) for name in forwarded} == forwarded
     assert servicer.requests[0].id == "id-9"
