@@ -21,11 +21,7 @@ MODEL = ("--model_name=echo", f"--model_dir={ROOT / 'tests' / 'contract' / 'echo
 LARGE, SMALL = 150_000, 10  # elements
 USED, UNUSED = "large tensors go through shared memory", "tensors go over the socket"
 OWN_SHM = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=64m shm /dev/shm && exec "$@"', "sh")
-FULL_SHM = (
-    *("unshare", "-m", "sh", "-c"),
-    'mount -t tmpfs -o size=64m shm /dev/shm && head -c 63m /dev/zero > /dev/shm/full && exec "$@"',
-    "sh",
-)
+FILLED_SHM = 'mount -t tmpfs -o size=64m shm /dev/shm; head -c {}m /dev/zero > /dev/shm/full; exec "$@"'
 needs_root = pytest.mark.skipif(
     sys.platform != "linux" or os.getuid() != 0, reason="only root can give a process a /dev/shm of its own"
 )
@@ -99,8 +95,26 @@ def test_either_side_can_do_without(off: str) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize("within", [{"predictor": OWN_SHM}, {"transformer": OWN_SHM}, {"transformer": FULL_SHM}])
-def test_memory_that_is_not_shared_or_is_full_is_not_used(within: dict[str, tuple[str, ...]]) -> None:
+@pytest.mark.parametrize(("filled", "way"), [(64, "socket"), (63, "socket"), (50, "shm")])
+def test_what_a_dev_shm_of_64_megabytes_has_left_is_used(filled: int, way: str) -> None:
+    within = ("unshare", "-m", "sh", "-c", FILLED_SHM.format(filled), "sh")
+    predictor = start_predictor(*MODEL, within=within)
+    same = ("nsenter", f"--mount=/proc/{predictor.process.process.pid}/ns/mnt", f"--wd={ROOT}")
+    try:
+        transformer = start(predictor.grpc_port, within=same)
+        try:
+            transformer.process.wait_for(lambda line: USED in line or UNUSED in line)
+            assert echoed(transformer, LARGE)
+            assert hops(transformer)[way] == 1
+        finally:
+            transformer.process.stop()
+    finally:
+        predictor.process.stop()
+
+
+@needs_root
+@pytest.mark.parametrize("within", [{"predictor": OWN_SHM}, {"transformer": OWN_SHM}])
+def test_memory_that_is_not_shared_is_not_used(within: dict[str, tuple[str, ...]]) -> None:
     with pair((), ("--shared_memory=on",), **within) as (transformer, _):
         warned = transformer.process.wait_for(lambda line: UNUSED in line and line)
         assert '"WARNING"' in warned
