@@ -83,7 +83,7 @@ def test_kserves_transformer_works_in_front_of_the_predictor(sums: Service, prot
         *(f"--http_port={http}", f"--grpc_port={grpc}"),
     )
     try:
-        process.wait_for(lambda line: "Application startup complete" in line)
+        process.wait_for(lambda line: "Uvicorn running on" in line)
         x = [[1, 2, 3], [4, 5, 6]]
         tensor = {"name": "x", "shape": [2, 3], "datatype": "FP32", "data": x}
         v1 = protocol == "v1"
