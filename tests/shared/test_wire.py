@@ -45,6 +45,13 @@ def framed(data):
     return message
 
 
+@pytest.fixture(autouse=True, scope="module")
+def small_messages_are_split_too():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "WORTHWHILE", 0)
+        yield
+
+
 @QUICK
 @given(messages)
 def test_a_request_is_read_as_protobuf_reads_it(message):

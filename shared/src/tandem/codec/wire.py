@@ -21,6 +21,7 @@ Raw = Sequence["bytes | memoryview"]
 
 _REQUEST_FIELD, _RESPONSE_FIELD = 7, 6  # raw_input_contents, raw_output_contents
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # wire types
+WORTHWHILE = 8 * 1024  # bytes; protobuf copies a smaller message in less time than Python needs to look at it
 _MOST_FIELDS = 4096  # looked at one by one; a message of more is protobuf's, whose loop is not Python's
 
 
@@ -77,6 +78,8 @@ def _join(frame: Frame[M], field: int) -> bytes:
 
 def _split(data: bytes, field: int) -> tuple[bytes, list[memoryview]] | None:
     """`data` without the entries of `field`, and those as views; None for what protobuf should look at itself."""
+    if len(data) < WORTHWHILE:
+        return None
     view, raw, rest = memoryview(data), list[memoryview](), list[memoryview]()
     start = offset = fields = 0
     wanted = field << 3 | _LENGTH
