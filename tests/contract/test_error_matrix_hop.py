@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 from contract.asks import FORMS, HTTP, JSON_SIZE, Ask, Tensor
 from contract.client import ask as request_of
 from contract.doors import Refusal, doors, refused
-from faults.test_shutdown import Gates
+from gates import Gates
 from harness import Pair, Service, metric, running_pair, start_predictor, start_transformer
 
 ECHO = Path(__file__).parent / "echo" / "model.py"
@@ -30,14 +29,12 @@ def echo(*values: float, **more: object) -> Ask:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("echo")
     shutil.copy(ECHO, made)
-    os.mkfifo(made / "started")
-    os.mkfifo(made / "gate")
     return made
 
 
 @pytest.fixture(scope="module")
 def gates(folder: Path) -> Gates:
-    return Gates(folder / "started", folder / "gate")
+    return Gates(folder)
 
 
 @pytest.fixture(scope="module")

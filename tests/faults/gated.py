@@ -21,6 +21,6 @@ class Gated(Transformer):
         if context.parameters.get("wait"):
             with self.started.open("w") as file:
                 file.write("x")
-            with self.gate.open() as file:
-                file.read()
+            with self.gate.open("rb", buffering=0) as file:
+                file.read(1)
         return inputs

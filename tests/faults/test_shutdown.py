@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import http.client
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 from contract.client import Reply, ask
+from gates import Gates
 from harness import DIGITS, Pair, running_pair
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
@@ -24,35 +23,9 @@ GATED = Path(__file__).parent / "gated.py"
 IMAGE = np.arange(64, dtype=np.float32).reshape(1, 8, 8)
 
 
-@dataclass
-class Gates:
-    """The test's ends of the two FIFOs."""
-
-    started: Path
-    gate: Path
-
-    def wait_until_started(self, count: int) -> None:
-        seen = 0
-        while seen < count:
-            with self.started.open() as file:
-                seen += len(file.read())
-
-    def close(self) -> None:
-        """Let everyone through who still waits at a gate, so that a failing test ends."""
-        for fifo in [self.started, self.gate] * 4:
-            os.close(os.open(fifo, os.O_RDWR))
-
-    def let_through(self) -> None:
-        with self.gate.open("w"):
-            pass
-
-
 @pytest.fixture
 def gates(tmp_path: Path) -> Gates:
-    made = Gates(tmp_path / "started", tmp_path / "gate")
-    os.mkfifo(made.started)
-    os.mkfifo(made.gate)
-    return made
+    return Gates(tmp_path)
 
 
 @pytest.fixture
@@ -90,8 +63,7 @@ def test_both_doors_answer_what_they_accepted_and_refuse_what_is_new(gated: Pair
         with grpc.insecure_channel(gated.transformer.target) as late, pytest.raises(grpc.RpcError) as refused:
             grpc_infer(late, False)
         assert refused.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}  # as gRPC's core closes
-        for _ in range(4):
-            gates.let_through()
+        gates.let_through(4)
         assert [future.result().status for future in over_http] == [200, 200]
         assert [future.result().id != "" for future in over_grpc] == [True, True]
         assert [future.result().headers.get("connection") for future in over_http] == ["close", "close"]

@@ -23,8 +23,8 @@ class Model:
         if command == WAIT:
             with (self._path / "started").open("w") as file:
                 file.write("x")
-            with (self._path / "gate").open() as file:
-                file.read()
+            with (self._path / "gate").open("rb", buffering=0) as file:
+                file.read(1)
         if command == REFUSE:
             raise InvalidInput("input 'x': -2 is refused, expected 0 or more")
         if command == FAIL:
