@@ -10,21 +10,25 @@ from dataclasses import replace
 
 from tandem.errors import Unavailable
 from tandem_predictor import __main__ as predictor
-from tandem_predictor.models import Models
+from tandem_predictor import models
 from tandem_transformer import __main__ as transformer
 from tandem_transformer.pipeline import Pipeline
 
-SERVICES = {"predictor": (Models, predictor.main), "transformer": (Pipeline, transformer.main)}
+SERVICES = {"predictor": (models.Models, predictor.main), "transformer": (Pipeline, transformer.main)}
 
 
 def statistics(self, name, version):
     raise Unavailable("nothing here advertises statistics, so nobody may ask")
 
 
+def without(extensions):
+    assert "statistics" in extensions
+    return tuple(name for name in extensions if name != "statistics")
+
+
 if __name__ == "__main__":
     endpoint, main = SERVICES[sys.argv.pop(1)]
-    extensions = [name for name in endpoint.info.extensions if name != "statistics"]
-    assert len(extensions) == len(endpoint.info.extensions) - 1
-    endpoint.info = replace(endpoint.info, extensions=extensions)
+    models.EXTENSIONS = without(models.EXTENSIONS)
+    Pipeline.info = replace(Pipeline.info, extensions=without(Pipeline.info.extensions))
     endpoint.statistics = statistics
     sys.exit(main())
