@@ -21,7 +21,7 @@ def available(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/
 def stand_back() -> None:
     """Let this thread take the CPU time that the others leave: its event loop, and the engine next door.
 
-    Many requests at a time are then answered by a fifth faster (docs/performance.md).
+    Without it, preprocessing many requests at a time slows down the two that they all wait for (docs/performance.md).
     """
     if sys.platform == "linux":  # elsewhere the niceness is that of the whole process
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

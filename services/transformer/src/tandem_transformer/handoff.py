@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("tandem.handoff")
 
-WORTHWHILE = 16 * 1024  # bytes; smaller tensors are faster over the socket (docs/performance.md)
+WORTHWHILE = 16 * 1024  # bytes; for less, a block costs more than it spares. A guess: see docs/performance.md
 FIRST, MOST = 8 * 2**20, 512 * 2**20  # bytes of a region
 _AGAIN = 30.0  # seconds until a predictor that does not share our memory is asked again
 _SOON = 0.25  # seconds until one that was lost is

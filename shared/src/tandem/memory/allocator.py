@@ -1,7 +1,7 @@
 """Keeps freed blocks of image and tensor size, instead of giving them back to the kernel and fetching them anew.
 
-By default glibc maps each block over 128 kB afresh: some 400 page faults, 0.7 ms, for one decoded photo
-(docs/performance.md). Other C libraries are left as they are.
+By default glibc maps each block over 128 kB afresh, and the kernel clears its pages one fault at a time, at every
+decoded photo (docs/performance.md). Other C libraries are left as they are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The ONNX Runtime sessions of one model: one for runs beside one another, and one with every CPU for a lonely run.
 
 Runs that share the CPUs are fastest with few threads each. A request that comes alone can have all of them, spinning
-between operators: that nearly halves its time where nobody else wants the CPUs, and doubles it where somebody does, or
-where the model is small. So lonely runs are timed, and the next one takes the session that was faster.
+between operators: that takes less time where nobody else wants the CPUs, and more where somebody does, or where the
+model is small (bench/lonely.py). So lonely runs are timed, and the next one takes the session that was faster.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from tandem_transformer.transformer import Transformer
 from tandem_transformer.transformers import pixels
 
 Arrays = dict[str, NDArray[np.generic]]
-FEW = 16 * 1024  # scores that are ranked on the event loop: some 0.3 ms
+FEW = 16 * 1024  # scores that are ranked on the event loop; more would hold it too long
 OPTIONS = frozenset({"top_k", "labels", "mean", "std", "size", "input", "output", "max_pixels"})
 _ASSUMED = TensorSpec("input-0", "FP32", (-1, 3, 224, 224))  # of a predictor that does not describe its model
 
