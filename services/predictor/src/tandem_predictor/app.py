@@ -45,8 +45,9 @@ class Predictor:
         self.doors = Doors(
             models, self._metrics, settings, default_timeout=settings.request_timeout_seconds, regions=regions
         )
-        if settings.shared_memory != "off":
-            self.doors.offer_handoff(regions)
+        shared = regions if settings.shared_memory != "off" else None
+        if shared or settings.local_socket != "off":
+            self.doors.offer_handoff(shared, local_socket=settings.local_socket != "off")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._loaded = self.doors.readiness.part("models", "the models are still loading")
 

@@ -36,6 +36,9 @@ class Settings(DoorSettings):
     shared_memory: str = flag(
         "auto", choice("auto", "on", "off"), "off: refuse the transformer's tensors in shared memory", "memory"
     )
+    local_socket: str = flag(
+        "auto", choice("auto", "off"), "a local socket for the transformer's small calls; off: all by gRPC", "ports"
+    )
     enable_system_shared_memory: bool = flag(
         False, boolean, "let callers register regions of /dev/shm, as Triton does; they must be trusted", "memory"
     )

@@ -91,4 +91,5 @@ def address(settings: Settings) -> Address:
         max_send=max(settings.max_message_bytes, settings.max_receive),
         retries=settings.predictor_request_retries,
         shared_memory=settings.shared_memory,
+        local_socket=settings.local_socket,
     )

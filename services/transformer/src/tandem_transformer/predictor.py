@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import grpc
 from tandem.codec import message as codec
@@ -29,11 +30,15 @@ from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
 from tandem.timings import parse
 
+from tandem_transformer import local
 from tandem_transformer.handoff import Handoff, room_of
+from tandem_transformer.local import Answer, LocalSocket, Refused
 
 FORWARDED = ("traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
 MARGIN = 0.005  # seconds before the caller's deadline at which the predictor's answer is wanted
 PREDICTOR_PHASES = ("decode", "queue", "batch", "inference", "encode")
+STATUSES = {int(status.value[0]): status for status in grpc.StatusCode}
+_Infer: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, Frame[pb.ModelInferResponse]]"  # generic in the stubs only
 _NEVER_SENT = (  # gRPC's own words for a call that never left; it has no other sign for it
     "failed to connect to all addresses; last error: ",
     "connections to all backends failing; last error: ",
@@ -49,6 +54,7 @@ class Address:
     max_send: int
     retries: int
     shared_memory: str = "auto"  # auto, on or off
+    local_socket: str = "auto"  # auto or off
 
 
 class GrpcPredictor:
@@ -72,10 +78,11 @@ class GrpcPredictor:
             ],
         )
         self._stub = pb_grpc.GRPCInferenceServiceStub(self._channel)
-        self._infer = self._channel.unary_unary(
-            "/inference.GRPCInferenceService/ModelInfer", wire.encode_request, wire.decode_response
+        self._infer: _Infer = self._channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer", None, wire.decode_response
         )
-        self._offer = address.shared_memory
+        self._address = address
+        self._local = LocalSocket(self._channel, address.max_receive)
         self._handoff = Handoff(self._channel, executor, insist=address.shared_memory == "on")
 
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:
@@ -104,7 +111,7 @@ class GrpcPredictor:
         try:
             return codec.decode_metadata(await self._stub.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=5))
         except grpc.aio.AioRpcError as error:
-            raise _error(error) from None
+            raise _rpc_error(error) from None
 
     async def ready(self, name: str, *, pending: bool) -> bool:
         """Whether the predictor would take a request; `pending` tells it that some are still to come."""
@@ -112,13 +119,16 @@ class GrpcPredictor:
         try:
             reply = await self._stub.ModelReady(pb.ModelReadyRequest(name=name), timeout=5, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            raise _error(error) from None
+            raise _rpc_error(error) from None
         return reply.ready
 
     async def keep_handoff(self) -> None:
-        """Share memory with the predictor where that can be, until cancelled."""
-        if self._offer != "off":
-            await self._handoff.keep()
+        """Share memory and a local socket with the predictor where that can be, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            if self._address.shared_memory != "off":
+                group.create_task(self._handoff.keep())
+            if self._address.local_socket != "off":
+                group.create_task(self._local.keep())
 
     async def close(self) -> None:
         """Close the channel, at once."""
@@ -131,7 +141,7 @@ class GrpcPredictor:
         frame, lease = self._handoff.lend(codec.encode_request(request))
         call.shared_memory = lease is not None
         try:
-            reply, phases = await self._send(frame, forwarded(call), deadline)
+            reply, phases = await self._send(frame, call, deadline)
             response = codec.decode_response(reply, lease.lookup if lease else None)
         except Overloaded:
             raise  # refused before anything was read
@@ -144,21 +154,31 @@ class GrpcPredictor:
         self._handoff.learn(sum(room_of(array) for array in response.outputs.values()))
         return response, phases
 
-    async def _send(
-        self, frame: Frame[pb.ModelInferRequest], metadata: tuple[tuple[str, str], ...], deadline: Deadline
-    ) -> tuple[Frame[pb.ModelInferResponse], Mapping[str, float]]:
+    async def _send(self, frame: Frame[pb.ModelInferRequest], call: Call, deadline: Deadline) -> Answer:
+        """Call over the local socket if there is one and the request is small, else over gRPC."""
+        data = wire.encode_request(frame)
+        if len(data) > local.MOST or not (connection := self._local.connection):
+            return await self._send_by_grpc(data, forwarded(call), deadline)
+        deadline.check("the predictor was called")
+        try:
+            return await connection.call(data, dict(forwarded(call)), deadline)
+        except Refused as refused:
+            head = refused.head
+            raise _error(STATUSES.get(head.status, grpc.StatusCode.UNKNOWN), head.details, head.retry_after) from None
+
+    async def _send_by_grpc(self, data: bytes, metadata: tuple[tuple[str, str], ...], deadline: Deadline) -> Answer:
         """Call, and again after a pause if the call was never sent and retries are left."""
         attempt = 0
         while True:
             deadline.check("the predictor was called")
-            rpc = self._infer(frame, timeout=deadline.remaining, metadata=metadata)
+            rpc = self._infer(data, timeout=deadline.remaining, metadata=metadata)
             try:
                 reply = await rpc
                 self._budget.refill()
                 return reply, _phases(await rpc.trailing_metadata())
             except grpc.aio.AioRpcError as error:
                 if attempt == self._retries or not _never_sent(error) or not self._budget.take():
-                    raise _error(error) from None
+                    raise _rpc_error(error) from None
             pause = min(0.1 * 2**attempt, 1.0)
             left = deadline.remaining
             await asyncio.sleep(pause if left is None else min(pause, left))
@@ -204,9 +224,14 @@ def _never_sent(error: grpc.aio.AioRpcError) -> bool:
     return error.code() is grpc.StatusCode.UNAVAILABLE and (error.details() or "").startswith(_NEVER_SENT)
 
 
-def _error(error: grpc.aio.AioRpcError) -> TandemError:
+def _rpc_error(error: grpc.aio.AioRpcError) -> TandemError:
+    """The status of a gRPC call as our own."""
+    after = next((str(value) for key, value in error.trailing_metadata() or () if key == "retry-after"), "")
+    return _error(error.code(), error.details() or "", int(after) if after.isdigit() else 0)
+
+
+def _error(status: grpc.StatusCode, details: str, retry_after: int) -> TandemError:
     """The predictor's status as our own. Texts that could name addresses, paths or code are replaced."""
-    status, details = error.code(), error.details() or ""
     if status is grpc.StatusCode.UNAVAILABLE:
         ours = details.startswith("not ready")
         return Unavailable(f"the predictor is {details}" if ours else "the predictor cannot be reached", retry_after=1)
@@ -217,7 +242,6 @@ def _error(error: grpc.aio.AioRpcError) -> TandemError:
     known = from_status(status, details)
     if isinstance(known, Internal):
         return Internal("the predictor failed on this request; its log says more")
-    for key, value in error.trailing_metadata() or ():
-        if key == "retry-after" and str(value).isdigit():
-            known.retry_after = int(value)
+    if retry_after:
+        known.retry_after = retry_after
     return known

@@ -44,6 +44,9 @@ class Settings(DoorSettings):
         "large tensors by /dev/shm: where it is shared; on: warn if not",
         "predictor",
     )
+    local_socket: str = flag(
+        "auto", choice("auto", "off"), "small calls by a local socket where there is one; off: by gRPC", "predictor"
+    )
     http_port: int = flag(8000, PORT, "port of REST, health and /metrics", "ports")
     drain_delay: float = flag(0.0, SECONDS, "seconds served on after readiness goes false", "shutdown")
 

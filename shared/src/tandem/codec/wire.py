@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -44,18 +44,18 @@ def whole_response(frame: Frame[pb.ModelInferResponse]) -> pb.ModelInferResponse
     return frame.message
 
 
-def decode_request(data: bytes) -> Frame[pb.ModelInferRequest]:
+def decode_request(data: bytes | memoryview) -> Frame[pb.ModelInferRequest]:
     """The request in `data`; raises protobuf's DecodeError."""
     if found := _split(data, _REQUEST_FIELD):
         return Frame(pb.ModelInferRequest.FromString(found[0]), found[1])
-    return whole_request(pb.ModelInferRequest.FromString(data))
+    return whole_request(pb.ModelInferRequest.FromString(cast("bytes", data)))
 
 
-def decode_response(data: bytes) -> Frame[pb.ModelInferResponse]:
+def decode_response(data: bytes | memoryview) -> Frame[pb.ModelInferResponse]:
     """The response in `data`; raises protobuf's DecodeError."""
     if found := _split(data, _RESPONSE_FIELD):
         return Frame(pb.ModelInferResponse.FromString(found[0]), found[1])
-    message = pb.ModelInferResponse.FromString(data)
+    message = pb.ModelInferResponse.FromString(cast("bytes", data))  # it takes views too, whatever its stubs say
     return Frame(message, message.raw_output_contents)
 
 
@@ -76,7 +76,7 @@ def _join(frame: Frame[M], field: int) -> bytes:
     return b"".join(parts)
 
 
-def _split(data: bytes, field: int) -> tuple[bytes, list[memoryview]] | None:
+def _split(data: bytes | memoryview, field: int) -> tuple[bytes, list[memoryview]] | None:
     """`data` without the entries of `field`, and those as views; None for what protobuf should look at itself."""
     if len(data) < WORTHWHILE:
         return None
@@ -101,7 +101,7 @@ def _split(data: bytes, field: int) -> tuple[bytes, list[memoryview]] | None:
     return (b"".join([*rest, view[start:]]), raw) if raw else None
 
 
-def _extent(data: bytes, kind: int, offset: int) -> tuple[int, int]:
+def _extent(data: bytes | memoryview, kind: int, offset: int) -> tuple[int, int]:
     """Where the value of a field begins, and where it ends; raises ValueError for other wire types."""
     if kind == _LENGTH:
         length, start = _read_varint(data, offset)
@@ -113,7 +113,7 @@ def _extent(data: bytes, kind: int, offset: int) -> tuple[int, int]:
     raise ValueError(kind)
 
 
-def _read_varint(data: bytes, offset: int) -> tuple[int, int]:
+def _read_varint(data: bytes | memoryview, offset: int) -> tuple[int, int]:
     """The number at `offset`, and the offset behind it; raises ValueError if it has more than ten bytes."""
     byte = data[offset]
     if byte < 0x80:

@@ -9,6 +9,7 @@ from tandem.doors.endpoint import Endpoint
 from tandem.doors.grpc_server import Listen
 from tandem.doors.handoff import HandoffServicer
 from tandem.doors.ledger import Ledger
+from tandem.doors.local import LocalDoor
 from tandem.doors.rest.door import Bounds, RestDoor
 from tandem.doors.rest.server import HttpServer
 from tandem.doors.servicer import InferenceServicer
@@ -51,12 +52,13 @@ class Doors:
         }
         self._http = HttpServer(rest.application(), settings.grace, settings.max_header_bytes)
         self._grpc = grpc_server.make(servicer, self.readiness, **sizes)
+        self._local = LocalDoor(servicer.infer)
         self._handoff: HandoffServicer | None = None
         self.http_port = self.grpc_port = 0
 
-    def offer_handoff(self, regions: Regions) -> None:
-        """Let a transformer beside this predictor share its memory; before `open`."""
-        self._handoff = HandoffServicer(regions)
+    def offer_handoff(self, regions: Regions | None, *, local_socket: bool) -> None:
+        """Let a transformer beside this predictor share its memory, and call over a local socket; before `open`."""
+        self._handoff = HandoffServicer(regions, self._local if local_socket else None)
         handoff_pb2_grpc.add_HandoffServicer_to_server(self._handoff, self._grpc)
 
     async def open(self, unix: str = "") -> None:
@@ -64,10 +66,13 @@ class Doors:
         settings = self._settings
         self.grpc_port = grpc_server.bind(self._grpc, Listen(settings.host, settings.grpc_port, unix))
         self.http_port = await self._http.start(Listen(settings.host, settings.http_port))
+        if self._handoff:
+            await self._local.open()
         await self._grpc.start()
 
     async def close(self) -> None:
         """Refuse new calls on both doors and let the others end within the grace."""
         if self._handoff:
             self._handoff.close()
-        await asyncio.gather(self._grpc.stop(self._settings.grace), self._http.stop())
+        grace = self._settings.grace
+        await asyncio.gather(self._local.close(grace), self._grpc.stop(grace), self._http.stop())

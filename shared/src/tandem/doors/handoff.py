@@ -1,4 +1,7 @@
-"""The predictor's side of the pair's handoff: maps the transformer's region for as long as its stream is open."""
+"""The predictor's side of the pair's handoff: shared memory and the local socket, for whoever can reach them.
+
+A region of the transformer's is mapped for as long as its stream is open.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from tandem.doors.local import LocalDoor
 from tandem.memory.region import NONCE, NoRegion, attach
 from tandem.memory.regions import Regions
 from tandem.oip import handoff_pb2 as pb
@@ -23,12 +27,15 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # generic in the stu
 class HandoffServicer(pb_grpc.HandoffServicer):
     """Each stream's region is known under a name that nobody can guess, and forgotten when the stream ends."""
 
-    def __init__(self, regions: Regions) -> None:
+    def __init__(self, regions: Regions | None, local: LocalDoor | None) -> None:
         self._regions = regions
+        self._local = local
         self._closing = asyncio.Event()
 
     async def Attach(self, request: pb.AttachRequest, context: _Context) -> AsyncIterator[pb.AttachResponse]:
         """Map the region and say how it begins; FAILED_PRECONDITION if it is not to be had here."""
+        if self._regions is None:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "this predictor shares no memory")
         try:
             region = attach(request.key, 0, max(request.byte_size, NONCE), take=True)
         except NoRegion as error:
@@ -41,6 +48,12 @@ class HandoffServicer(pb_grpc.HandoffServicer):
             await self._closing.wait()
         finally:
             self._regions.remove_private(name)
+
+    async def Locate(self, request: pb.LocateRequest, context: _Context) -> pb.LocateResponse:
+        """Where the local socket is; FAILED_PRECONDITION if there is none."""
+        if self._local is None or not self._local.is_open:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "this predictor has no local socket")
+        return pb.LocateResponse(socket=self._local.name, token=self._local.token)
 
     def close(self) -> None:
         """End the streams: the server is about to stop, and would wait for them."""

@@ -91,7 +91,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         self, request: Frame[pb.ModelInferRequest], context: ServicerContext
     ) -> Frame[pb.ModelInferResponse]:
         """One inference; the phases go back as trailing metadata `server-timing`."""
-        answer, timings = await self._infer(request, headers_of(context), context.time_remaining())
+        answer, timings = await self.infer(request, headers_of(context), context.time_remaining())
         context.set_trailing_metadata((("server-timing", timings.header()),))
         return answer
 
@@ -159,9 +159,10 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         self._regions.unregister(request.name)
         return memory_pb.SystemSharedMemoryUnregisterResponse()
 
-    async def _infer(
+    async def infer(
         self, request: Frame[pb.ModelInferRequest], headers: Mapping[str, str], seconds: float | None
     ) -> tuple[Frame[pb.ModelInferResponse], Timings]:
+        """One inference and where its time went, however the message came; `seconds` until the caller's deadline."""
         with self._ledger.open("grpc", request.message.model_name, headers, seconds) as call:
             with call.timings.phase("decode"):
                 decoded = codec.decode_request(request, self._limits, self._lookup)
@@ -175,7 +176,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
     async def _answer(self, request: pb.ModelInferRequest, headers: Mapping[str, str]) -> pb.ModelStreamInferResponse:
         """One request of a stream; its error does not end the stream."""
         try:
-            answer, _ = await self._infer(wire.whole_request(request), headers, None)
+            answer, _ = await self.infer(wire.whole_request(request), headers, None)
             return pb.ModelStreamInferResponse(infer_response=wire.whole_response(answer))
         except TandemError as error:
             text = error.message

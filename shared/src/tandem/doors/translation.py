@@ -54,7 +54,7 @@ def translated(behaviour: _Behaviour, parse: Callable[[bytes], Any] | None = Non
 
     async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
-            return await behaviour(_parsed(request, parse), context)
+            return await behaviour(parsed(request, parse), context)
         except TandemError as error:
             trailing = (("retry-after", str(error.retry_after)),) if error.retry_after else ()
             await context.abort(error.status, error.message, trailing)
@@ -67,7 +67,8 @@ def translated(behaviour: _Behaviour, parse: Callable[[bytes], Any] | None = Non
     return call
 
 
-def _parsed(request: Any, parse: Callable[[bytes], Any] | None) -> Any:
+def parsed(request: Any, parse: Callable[[bytes], Any] | None) -> Any:
+    """The message in the bytes of `request`; raises InvalidInput."""
     try:
         return parse(request) if parse else request
     except Exception:

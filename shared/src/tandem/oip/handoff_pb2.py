@@ -24,17 +24,33 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tandem/oip/handoff.proto\x12\tinference\"/\n\rAttachRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\tbyte_size\x18\x02 \x01(\x04\"/\n\x0e\x41ttachResponse\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x32J\n\x07Handoff\x12?\n\x06\x41ttach\x12\x18.inference.AttachRequest\x1a\x19.inference.AttachResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tandem/oip/handoff.proto\x12\tinference\"/\n\rAttachRequest\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x11\n\tbyte_size\x18\x02 \x01(\x04\"/\n\x0e\x41ttachResponse\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\r\n\x05nonce\x18\x02 \x01(\x0c\"\x0f\n\rLocateRequest\"/\n\x0eLocateResponse\x12\x0e\n\x06socket\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\x0c\"\xae\x01\n\x08\x43\x61llHead\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x14\n\x07timeout\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x33\n\x08metadata\x18\x03 \x03(\x0b\x32!.inference.CallHead.MetadataEntry\x12\x0e\n\x06\x63\x61ncel\x18\x04 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\n\n\x08_timeout\"\xae\x01\n\tReplyHead\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06status\x18\x02 \x01(\x05\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\x13\n\x0bretry_after\x18\x04 \x01(\x05\x12\x30\n\x06phases\x18\x05 \x03(\x0b\x32 .inference.ReplyHead.PhasesEntry\x1a-\n\x0bPhasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\x89\x01\n\x07Handoff\x12?\n\x06\x41ttach\x12\x18.inference.AttachRequest\x1a\x19.inference.AttachResponse0\x01\x12=\n\x06Locate\x12\x18.inference.LocateRequest\x1a\x19.inference.LocateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tandem.oip.handoff_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CALLHEAD_METADATAENTRY']._loaded_options = None
+  _globals['_CALLHEAD_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_REPLYHEAD_PHASESENTRY']._loaded_options = None
+  _globals['_REPLYHEAD_PHASESENTRY']._serialized_options = b'8\001'
   _globals['_ATTACHREQUEST']._serialized_start=39
   _globals['_ATTACHREQUEST']._serialized_end=86
   _globals['_ATTACHRESPONSE']._serialized_start=88
   _globals['_ATTACHRESPONSE']._serialized_end=135
-  _globals['_HANDOFF']._serialized_start=137
-  _globals['_HANDOFF']._serialized_end=211
+  _globals['_LOCATEREQUEST']._serialized_start=137
+  _globals['_LOCATEREQUEST']._serialized_end=152
+  _globals['_LOCATERESPONSE']._serialized_start=154
+  _globals['_LOCATERESPONSE']._serialized_end=201
+  _globals['_CALLHEAD']._serialized_start=204
+  _globals['_CALLHEAD']._serialized_end=378
+  _globals['_CALLHEAD_METADATAENTRY']._serialized_start=319
+  _globals['_CALLHEAD_METADATAENTRY']._serialized_end=366
+  _globals['_REPLYHEAD']._serialized_start=381
+  _globals['_REPLYHEAD']._serialized_end=555
+  _globals['_REPLYHEAD_PHASESENTRY']._serialized_start=510
+  _globals['_REPLYHEAD_PHASESENTRY']._serialized_end=555
+  _globals['_HANDOFF']._serialized_start=558
+  _globals['_HANDOFF']._serialized_end=695
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class HandoffStub(object):
                 request_serializer=tandem_dot_oip_dot_handoff__pb2.AttachRequest.SerializeToString,
                 response_deserializer=tandem_dot_oip_dot_handoff__pb2.AttachResponse.FromString,
                 _registered_method=True)
+        self.Locate = channel.unary_unary(
+                '/inference.Handoff/Locate',
+                request_serializer=tandem_dot_oip_dot_handoff__pb2.LocateRequest.SerializeToString,
+                response_deserializer=tandem_dot_oip_dot_handoff__pb2.LocateResponse.FromString,
+                _registered_method=True)
 
 
 class HandoffServicer(object):
@@ -54,6 +59,13 @@ class HandoffServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Locate(self, request, context):
+        """Says where the predictor's local socket is. Whoever cannot connect to it calls over gRPC.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HandoffServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +73,11 @@ def add_HandoffServicer_to_server(servicer, server):
                     servicer.Attach,
                     request_deserializer=tandem_dot_oip_dot_handoff__pb2.AttachRequest.FromString,
                     response_serializer=tandem_dot_oip_dot_handoff__pb2.AttachResponse.SerializeToString,
+            ),
+            'Locate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Locate,
+                    request_deserializer=tandem_dot_oip_dot_handoff__pb2.LocateRequest.FromString,
+                    response_serializer=tandem_dot_oip_dot_handoff__pb2.LocateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +108,33 @@ class Handoff(object):
             '/inference.Handoff/Attach',
             tandem_dot_oip_dot_handoff__pb2.AttachRequest.SerializeToString,
             tandem_dot_oip_dot_handoff__pb2.AttachResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Locate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inference.Handoff/Locate',
+            tandem_dot_oip_dot_handoff__pb2.LocateRequest.SerializeToString,
+            tandem_dot_oip_dot_handoff__pb2.LocateResponse.FromString,
             options,
             channel_credentials,
             insecure,
