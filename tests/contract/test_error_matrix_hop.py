@@ -37,10 +37,14 @@ def gates(folder: Path) -> Gates:
     return Gates(folder)
 
 
-@pytest.fixture(scope="module")
-def pair(folder: Path) -> Iterator[Pair]:
+@pytest.fixture(scope="module", params=["auto", "off"])
+def pair(folder: Path, request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """With and without the local socket: the statuses are the same."""
     flags = (f"--model_dir={folder}", "--allow_python_models", "--model_control=explicit", "--max_queue_size=1")
-    with running_pair("echo", (*flags, *LIMITS), ("--transformer=identity", *LIMITS)) as running:
+    more = ("--transformer=identity", f"--local_socket={request.param}")
+    with running_pair("echo", (*flags, *LIMITS), (*more, *LIMITS)) as running:
+        if request.param == "auto":
+            running.transformer.process.entry("small calls go over a local socket")
         yield running
 
 

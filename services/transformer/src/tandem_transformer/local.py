@@ -17,7 +17,7 @@ from tandem.codec import wire
 from tandem.codec.wire import Frame
 from tandem.deadline import Deadline
 from tandem.doors.packets import Packets
-from tandem.errors import DeadlineExceeded, TandemError, Unavailable
+from tandem.errors import DeadlineExceeded, PayloadTooLarge, TandemError, Unavailable
 from tandem.oip import handoff_pb2 as pb
 from tandem.oip import handoff_pb2_grpc as pb_grpc
 from tandem.oip import inference_pb2 as oip
@@ -50,7 +50,8 @@ class LocalSocket:
     @property
     def connection(self) -> Connection | None:
         """The connection, while the predictor takes calls on it."""
-        return self._connection if self._connection and self._connection.usable else None
+        found = self._connection
+        return found if found and found.usable and not found.slow else None
 
     async def keep(self) -> None:
         """Be connected, again whenever the predictor is another, until cancelled."""
@@ -96,7 +97,8 @@ class Connection(Packets):
     """Calls in any number at the same time; answers come in any order."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(most)
+        super().__init__(2**32)  # the predictor is trusted with the length; an answer of over `most` fails its call
+        self._bound = most
         self.usable = True  # until the predictor is about to stop, or gone
         self.over = asyncio.Event()
         self._calls: dict[int, asyncio.Future[Answer]] = {}
@@ -127,6 +129,8 @@ class Connection(Packets):
         elif (future := self._calls.pop(reply.id, None)) and not future.done():
             if reply.status:
                 future.set_exception(Refused(reply))
+            elif len(body) > self._bound:
+                future.set_exception(PayloadTooLarge(f"the predictor's answer is larger than max {self._bound} bytes"))
             else:
                 future.set_result((wire.decode_response(body), dict(reply.phases)))
 

@@ -52,7 +52,7 @@ class Doors:
         }
         self._http = HttpServer(rest.application(), settings.grace, settings.max_header_bytes)
         self._grpc = grpc_server.make(servicer, self.readiness, **sizes)
-        self._local = LocalDoor(servicer.infer)
+        self._local = LocalDoor(servicer.infer, settings.max_send)
         self._handoff: HandoffServicer | None = None
         self.http_port = self.grpc_port = 0
 

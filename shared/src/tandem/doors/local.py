@@ -17,7 +17,7 @@ from tandem.codec import wire
 from tandem.codec.wire import Frame
 from tandem.doors.packets import Packets
 from tandem.doors.translation import INTERNAL, parsed
-from tandem.errors import Internal, TandemError
+from tandem.errors import Internal, PayloadTooLarge, TandemError
 from tandem.oip import handoff_pb2 as pb
 from tandem.oip import inference_pb2 as oip
 from tandem.timings import Timings
@@ -35,8 +35,9 @@ _INTRODUCTION = 5.0  # seconds within which a connection has to show its token
 class LocalDoor:
     """Listens in Linux' abstract namespace: containers of a pod share it, and nothing of it is left on a disk."""
 
-    def __init__(self, infer: Infer) -> None:
+    def __init__(self, infer: Infer, max_send: int) -> None:
         self.infer = infer
+        self.max_send = max_send  # bytes of an answer
         self.name = f"tandem-{secrets.token_hex(16)}"
         self.token = secrets.token_bytes(16)
         self.connections: set[_Connection] = set()
@@ -80,6 +81,18 @@ class _Connection(Packets):
         super().connection_made(transport)
         self._door.connections.add(self)
 
+    def pause_writing(self) -> None:
+        """Called by asyncio: who does not read its answers gets no more calls read."""
+        super().pause_writing()
+        if self.transport:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Called by asyncio."""
+        super().resume_writing()
+        if self.transport:
+            self.transport.resume_reading()
+
     def received(self, head: memoryview, body: memoryview) -> None:
         """The token, then calls and cancellations."""
         if not self._known:
@@ -116,6 +129,11 @@ class _Connection(Packets):
         if not self._known:
             self.close()
 
+    def _bounded(self, answer: bytes) -> bytes:
+        if len(answer) > (most := self._door.max_send):
+            raise PayloadTooLarge(f"the response is larger than max {most} bytes (--max_message_bytes)")
+        return answer
+
     async def _serve(self, call: pb.CallHead, body: memoryview) -> None:
         """Answer one call; whatever goes wrong, there is an answer, unless the caller has left."""
         reply, answer = pb.ReplyHead(id=call.id), b""
@@ -123,7 +141,7 @@ class _Connection(Packets):
             request = parsed(body, wire.decode_request)
             timeout = call.timeout if call.HasField("timeout") else None
             frame, timings = await self._door.infer(request, dict(call.metadata), timeout)
-            answer = wire.encode_response(frame)
+            answer = self._bounded(wire.encode_response(frame))
             reply.phases.update(timings.items())
         except TandemError as error:
             _refuse(reply, error)

@@ -9,6 +9,7 @@ from typing import cast
 
 _LENGTHS = struct.Struct("<II")  # of head and body together, and of the head
 MOST_HEAD = 64 * 1024  # bytes
+_BACKLOG = 2**20  # bytes that may wait to be sent before the other end counts as slow
 
 
 class BadPacket(Exception):
@@ -23,6 +24,7 @@ class Packets(asyncio.Protocol):
         self._rest = bytearray()  # of a packet that is not whole yet
         self._needed = _LENGTHS.size  # bytes in `_rest` before it is worth looking at
         self.transport: asyncio.Transport | None = None
+        self.slow = False  # the other end does not read what is sent to it
 
     def received(self, head: memoryview, body: memoryview) -> None:
         """A packet has come; both views stay valid."""
@@ -50,6 +52,15 @@ class Packets(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
         self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(_BACKLOG)
+
+    def pause_writing(self) -> None:
+        """Called by asyncio."""
+        self.slow = True
+
+    def resume_writing(self) -> None:
+        """Called by asyncio."""
+        self.slow = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""
