@@ -4,6 +4,7 @@ import pytest
 import tandem
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from tandem.lifecycle import Readiness
 from tandem.metrics import ROWS, SECONDS, PredictorMetrics, TransformerMetrics
 
 BOTH = {  # name, type, labels: interfaces.md
@@ -90,12 +91,16 @@ def test_two_services_in_one_process_do_not_share_a_count(predictor, transformer
     assert value(transformer, "tandem_requests_total", **labels) is None
 
 
-def test_the_gauge_of_readiness_asks_at_each_scrape(predictor):
-    ready = False
-    predictor.watch_ready(lambda: ready)
-    assert value(predictor, "tandem_ready") == 0
-    ready = True
+def test_the_gauge_of_readiness_follows_it(predictor):
+    readiness = Readiness()
+    readiness.watch(predictor.ready.set)
     assert value(predictor, "tandem_ready") == 1
+    part = readiness.part("models", "they are loading")
+    assert value(predictor, "tandem_ready") == 0
+    part.set(None)
+    assert value(predictor, "tandem_ready") == 1
+    readiness.stop()
+    assert value(predictor, "tandem_ready") == 0
 
 
 @pytest.mark.parametrize("reason", ["in_flight", "queue_full"])

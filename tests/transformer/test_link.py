@@ -31,7 +31,7 @@ class Bench:
         self.set_up: list[tuple[ModelMetadata, dict[str, str], str]] = []  # model, options, thread
         self.fitted: list[ModelMetadata] = []
         self.failure: Exception | None = None  # of the next setups
-        self.pending = False
+        self.pending = self.up = False
         self.link = link.Link(
             self.peer,
             "m",
@@ -39,8 +39,12 @@ class Bench:
             fit=lambda _transformer, shown: self.fitted.append(shown),
             options={"top_k": "3"},
             pending=lambda: self.pending,
+            tell=self._tell,
             executor=executor,
         )
+
+    def _tell(self, up: bool) -> None:
+        self.up = up
 
     @asynccontextmanager
     async def watching(self, *, follow: bool = True) -> AsyncIterator[FakePeer]:
@@ -73,16 +77,16 @@ def bench(monkeypatch) -> Iterator[Bench]:
 
 async def test_it_is_not_ready_until_the_predictor_is(bench):
     async with bench.watching() as peer:
-        assert (bench.readiness.reason, bench.link.up) == (AT_FIRST, False)
+        assert (bench.readiness.reason, bench.up) == (AT_FIRST, False)
         await peer.says(Unavailable("the predictor cannot be reached"))
-        assert (bench.readiness.reason, bench.link.up) == ("the predictor cannot be reached", False)
+        assert (bench.readiness.reason, bench.up) == ("the predictor cannot be reached", False)
         await peer.says(False)
-        assert (bench.readiness.reason, bench.link.up) == ("the predictor is not ready", False)
+        assert (bench.readiness.reason, bench.up) == ("the predictor is not ready", False)
         assert not bench.fitted
         await peer.says(True)
-        assert (bench.readiness.reason, bench.link.up) == (None, True)
+        assert (bench.readiness.reason, bench.up) == (None, True)
         await peer.says(False)
-        assert (bench.readiness.reason, bench.link.up) == ("the predictor is not ready", False)
+        assert (bench.readiness.reason, bench.up) == ("the predictor is not ready", False)
 
 
 async def test_the_transformer_is_set_up_with_model_and_options_in_the_executor_before_it_is_fitted(bench):
@@ -139,12 +143,12 @@ async def test_a_setup_that_fails_keeps_it_not_ready_with_a_reason_until_it_succ
     bench.failure = failure
     async with bench.watching() as peer:
         await peer.says(True)
-        assert (bench.readiness.reason, bench.link.up, bench.fitted) == (reason, False, [])
+        assert (bench.readiness.reason, bench.up, bench.fitted) == (reason, False, [])
         await peer.says(True)
         assert bench.readiness.reason == reason
         bench.failure = None
         await peer.says(True)
-        assert (bench.readiness.reason, bench.link.up, bench.fitted) == (None, True, [MODEL])
+        assert (bench.readiness.reason, bench.up, bench.fitted) == (None, True, [MODEL])
 
 
 async def test_the_log_tells_why_setup_failed(bench, caplog):
@@ -179,7 +183,7 @@ async def test_metadata_that_cannot_be_had_is_the_reason(bench, error):
     bench.peer.shown = error
     async with bench.watching() as peer:
         await peer.says(True)
-        assert (bench.readiness.reason, bench.link.up) == (error.message, False)
+        assert (bench.readiness.reason, bench.up) == (error.message, False)
         peer.shown = MODEL
         await peer.says(True)
         assert bench.readiness.ready
@@ -193,7 +197,7 @@ async def test_without_following_it_has_to_be_met_once_and_is_ready_ever_after(b
         assert bench.readiness.ready
         await peer.says(Unavailable("the predictor cannot be reached"))
         assert bench.readiness.ready
-        assert not bench.link.up  # the channel's own metric still tells
+        assert not bench.up  # the channel's own metric still tells
 
 
 async def test_each_look_names_the_model_and_says_whether_requests_are_in_flight(bench):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import uuid
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from tandem.deadline import Deadline
 from tandem.errors import InvalidInput
 from tandem.timings import Timings
 
+_PROCESS = secrets.token_hex(12)  # so that the ids of two processes differ
+_calls = itertools.count(1)
 Parameter = bool | int | float | str
 Arrays = dict[str, NDArray[np.generic]]  # tensors by name; BYTES is an object array of `bytes`
 
@@ -116,4 +119,4 @@ class Call:
         if timeout:
             self.deadline = min(self.deadline, Deadline.after(timeout / 1e6), key=lambda deadline: deadline.at)
         header = self.headers.get("x-request-id", "")
-        self.id = request.id or header.encode(errors="replace").decode() or uuid.uuid4().hex
+        self.id = request.id or header.encode(errors="replace").decode() or f"{_PROCESS}{next(_calls):08x}"

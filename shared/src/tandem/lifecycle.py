@@ -14,8 +14,9 @@ from typing import Protocol, TypeVar
 
 import uvloop
 
-from tandem import logs, settings
+from tandem import cpus, logs, settings
 from tandem.memory import allocator
+from tandem.workers import worker
 
 log = logging.getLogger("tandem.lifecycle")
 
@@ -75,11 +76,13 @@ class Readiness:
     def __init__(self) -> None:
         self._parts: list[Part] = []
         self._waiters: set[asyncio.Future[None]] = set()
+        self._watcher: Callable[[bool], None] = lambda ready: None
         self.stopping = False  # set once, by `stop`
 
     def part(self, name: str, reason: str | None) -> Part:
         """A new condition, handed to its owner."""
         self._parts.append(Part(self, name, reason))
+        self.changed()
         return self._parts[-1]
 
     @property
@@ -99,8 +102,14 @@ class Readiness:
         self.stopping = True
         self.changed()
 
+    def watch(self, watcher: Callable[[bool], None]) -> None:
+        """Tell `watcher` whether this is ready, now and at each change."""
+        self._watcher = watcher
+        watcher(self.ready)
+
     def changed(self) -> None:
         """Wake everyone who waits for a change."""
+        self._watcher(self.ready)
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -136,17 +145,29 @@ class StopSignal:
         """Wait for the first signal."""
         await self._event.wait()
 
+    def request(self) -> None:
+        """Ask for a clean stop, as a first signal does."""
+        self._event.set()
+
     def _received(self, number: int) -> None:
         name = signal.Signals(number).name
         if self._event.is_set():
             log.warning("%s again: exiting now", name)
             os._exit(1)
         log.info("%s: draining; send it again to exit at once", name)
-        self._event.set()
+        self.request()
 
 
-def main(cls: type[S], program: str, summary: str, version: str, make: Callable[[S], Service]) -> int:
-    """The command of a service: read the settings, serve until a signal.
+def main(
+    cls: type[S],
+    program: str,
+    summary: str,
+    version: str,
+    make: Callable[[S], Service],
+    *,
+    supervise: Callable[[S, int], int] | None = None,
+) -> int:
+    """The command of a service: read the settings, serve until a signal, with several workers if `supervise` is given.
 
     Returns 0 after a clean stop; ends the process with status 2 after one line for what only the user can mend.
     """
@@ -155,10 +176,14 @@ def main(cls: type[S], program: str, summary: str, version: str, make: Callable[
         sys.stdout.write(f"{version if read.version else settings.describe(read, parsed)}\n")
         return 0
     logs.setup(read.log_level, read.log_format)
-    for warning in parsed.warnings:
-        log.warning(warning)
-    if read.workers > 1:
-        log.warning("--workers=%d: one process serves in this release", read.workers)
+    if not worker.is_worker():
+        for warning in parsed.warnings:
+            log.warning(warning)
+        if (workers := _clamped(read.workers, supervise)) > 1 and supervise:
+            try:
+                return supervise(read, workers)
+            except Fatal as error:
+                settings.die(f"{program}: {error}")
     if reason := _run(lambda: make(read)):
         settings.die(f"{program}: {reason}")
     if _still_running():  # the user's code that outlasted the grace: Python would wait for it for ever
@@ -166,6 +191,14 @@ def main(cls: type[S], program: str, summary: str, version: str, make: Callable[
         logging.shutdown()
         os._exit(0)
     return 0
+
+
+def _clamped(wanted: int, supervise: object) -> int:
+    most = cpus.available() if supervise else 1
+    if wanted > most:
+        why = f"there are {most} CPUs" if supervise else "one process serves, with --instances of the model"
+        log.warning("--workers=%d is taken as %d: %s", wanted, most, why)
+    return min(wanted, most)
 
 
 def _still_running(patience: float = 1.0) -> bool:
@@ -202,6 +235,7 @@ def _first(group: BaseExceptionGroup[Fatal]) -> BaseException:
 async def _serve(make: Callable[[], Service]) -> None:
     stop = StopSignal()
     stop.install()
+    worker.on_orphaned(stop.request)
     service = make()
     async with asyncio.TaskGroup() as group:
         starting = group.create_task(service.start())

@@ -6,11 +6,12 @@ The three `request_*_seconds` are KServe's own names, so that its dashboard work
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, multiprocess
 from prometheus_client.exposition import generate_latest
+
+from tandem.workers import worker
 
 SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025),  # the hop, the queue and small models live below KServe's first bucket
@@ -36,11 +37,18 @@ class ServerMetrics:
         self.request_seconds = self._histogram(
             "tandem_request_seconds", "Time from a request's first byte to its answer.", "model_name", "protocol"
         )
-        self.in_flight = Gauge("tandem_in_flight_requests", "Inference requests being worked on.", registry=registry)
+        self.in_flight = Gauge(
+            "tandem_in_flight_requests",
+            "Inference requests being worked on.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self.rejected = Counter(
             "tandem_rejected_total", "Inference requests refused before any work.", ["reason"], registry=registry
         )
-        self.ready = Gauge("tandem_ready", "1 while the service takes requests.", registry=registry)
+        self.ready = Gauge(
+            "tandem_ready", "1 while the service takes requests.", registry=registry, multiprocess_mode="livemin"
+        )
         for reason in ("in_flight", "queue_full"):
             self.rejected.labels(reason)  # from the start, so that a rate over it is 0 and not absent
         self.predict_seconds = self._histogram(
@@ -51,15 +59,16 @@ class ServerMetrics:
             "1; the labels say what runs.",
             ["service", "version", "python_version"],
             registry=registry,
+            multiprocess_mode="livemax",
         ).labels(service, version, platform.python_version()).set(1)
 
     def exposition(self) -> bytes:
-        """All metrics in Prometheus text format 0.0.4."""
-        return generate_latest(self.registry)
-
-    def watch_ready(self, ready: Callable[[], bool]) -> None:
-        """Let `tandem_ready` ask `ready` at each scrape."""
-        self.ready.set_function(lambda: float(ready()))
+        """All metrics in Prometheus text format 0.0.4: those of every worker, if there are several."""
+        if not worker.is_worker():
+            return generate_latest(self.registry)
+        everyone = CollectorRegistry()
+        multiprocess.MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+        return generate_latest(everyone)
 
     def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
@@ -113,5 +122,8 @@ class TransformerMetrics(ServerMetrics):
         )
         self.hop_total = Counter("tandem_hop_total", "Calls to the predictor.", ["transport"], registry=registry)
         self.channel_ready = Gauge(
-            "tandem_predictor_channel_ready", "1 while the predictor answers.", registry=registry
+            "tandem_predictor_channel_ready",
+            "1 while the predictor answers.",
+            registry=registry,
+            multiprocess_mode="livemin",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from tandem import lifecycle
+from tandem.workers.supervisor import supervise
 
 from tandem_transformer import __version__
 from tandem_transformer.app import Gateway
@@ -15,7 +16,7 @@ SUMMARY = "Pre- and postprocessing in front of a predictor: REST and gRPC in, Op
 
 def main() -> int:
     """Serve until a signal."""
-    return lifecycle.main(Settings, "tandem-transformer", SUMMARY, __version__, Gateway)
+    return lifecycle.main(Settings, "tandem-transformer", SUMMARY, __version__, Gateway, supervise=supervise)
 
 
 if __name__ == "__main__":

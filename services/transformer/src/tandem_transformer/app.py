@@ -11,6 +11,7 @@ from tandem import cpus
 from tandem.doors.doors import Doors
 from tandem.lifecycle import Fatal
 from tandem.metrics import TransformerMetrics
+from tandem.workers import worker
 
 from tandem_transformer import __version__
 from tandem_transformer.link import Link
@@ -29,7 +30,8 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         metrics = TransformerMetrics(CollectorRegistry(), __version__)
-        threads = settings.max_threads or cpus.available()
+        workers = settings.workers if worker.is_worker() else 1
+        threads = settings.max_threads or max(1, cpus.available() // workers)
         self._executor = ThreadPoolExecutor(threads, "pipeline", cpus.stand_back)
         self._predictor = predictor(settings, self._executor)
         self._pipeline = Pipeline(settings.model_name, self._predictor, self._executor, metrics)
@@ -44,9 +46,9 @@ class Gateway:
             fit=self._pipeline.fit,
             options=options(settings.transformer_options),
             pending=lambda: self.doors.ledger.in_flight > 0,
+            tell=metrics.channel_ready.set,
             executor=self._executor,
         )
-        metrics.channel_ready.set_function(lambda: float(self._link.up))
         self._watching: asyncio.Task[None] | None = None  # asks the predictor until the drain is over
 
     async def start(self) -> None:

@@ -43,6 +43,7 @@ class Link:
         fit: Callable[[Transformer, ModelMetadata], None],
         options: Mapping[str, str],
         pending: Callable[[], bool],
+        tell: Callable[[bool], None],
         executor: Executor,
     ) -> None:
         self._peer = peer
@@ -51,10 +52,10 @@ class Link:
         self._fit = fit
         self._options = options
         self._pending = pending
+        self._tell = tell  # whether the predictor answers
         self._executor = executor
         self._model: ModelMetadata | None = None
         self._failure = ""
-        self.up = False
 
     async def watch(self, part: Part, *, follow: bool) -> None:
         """Look at the predictor until cancelled; `part` says why requests would fail, if they would.
@@ -64,7 +65,7 @@ class Link:
         last = part.reason
         while True:
             reason = await self._look()
-            self.up = reason is None
+            self._tell(reason is None)
             if reason != last:
                 log.info("predictor: %s", reason or "ready")
                 last = reason

@@ -91,7 +91,7 @@ def decode_tensor(item: Object, blocks: Blocks, limits: Limits, lookup: Lookup |
         return name, tensors.decode_raw(name, datatype, shape, bytes_at(place, lookup))
     if "binary_data_size" in parameters:
         return name, tensors.decode_raw(name, datatype, shape, blocks.take(name, parameters["binary_data_size"]))
-    data = item.get("data")
+    data = value_of(item, "data")
     if not isinstance(data, simdjson.Array):
         raise InvalidInput(f"input '{name}': data is missing or not an array")
     count = tensors.count_of(name, shape)
@@ -154,9 +154,14 @@ def _check_nesting(name: str, data: simdjson.Array, shape: Sequence[int], depth:
         _check_nesting(name, row, shape, depth + 1)
 
 
+def value_of(item: Object, key: str) -> object:
+    """The value of `key`, None if it is absent. simdjson's own `get` throws and catches for what is not there."""
+    return item[key] if key in item.keys() else None  # noqa: SIM118 - without keys() it throws just so
+
+
 def objects_of(document: Object, key: str) -> list[Object]:
     """The objects in the array `key`; none if it is absent."""
-    value = document.get(key)
+    value = value_of(document, key)
     if value is None:
         return []
     if not isinstance(value, simdjson.Array) or not all(isinstance(item, simdjson.Object) for item in value):
@@ -166,7 +171,7 @@ def objects_of(document: Object, key: str) -> list[Object]:
 
 def text_of(item: Object, key: str, where: str = "", default: str | None = None) -> str:
     """The string `key`; `default` if it is absent."""
-    value = item.get(key, default)
+    value = value_of(item, key)
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
@@ -175,7 +180,7 @@ def text_of(item: Object, key: str, where: str = "", default: str | None = None)
 
 
 def _shape(name: str, item: Object) -> list[int]:
-    value = item.get("shape")
+    value = value_of(item, "shape")
     dims = list(value) if isinstance(value, simdjson.Array) else [value]
     shape = [dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool) and dim < 2**63]
     if len(shape) != len(dims) or not isinstance(value, simdjson.Array):
@@ -185,7 +190,7 @@ def _shape(name: str, item: Object) -> list[int]:
 
 def parameters_of(item: Object, where: str = "") -> dict[str, Parameter]:
     """The parameters of a request or tensor; none if they are absent."""
-    value = item.get("parameters")
+    value = value_of(item, "parameters")
     if value is None:
         return {}
     if not isinstance(value, simdjson.Object):

@@ -18,6 +18,7 @@ from tandem.lifecycle import Readiness
 from tandem.memory.regions import Regions
 from tandem.metrics import ServerMetrics
 from tandem.oip import handoff_pb2_grpc
+from tandem.workers import worker
 
 
 class Doors:
@@ -34,7 +35,7 @@ class Doors:
     ) -> None:
         self._settings = settings
         self.readiness = Readiness()
-        metrics.watch_ready(lambda: self.readiness.ready)
+        self.readiness.watch(metrics.ready.set)
         self.ledger = Ledger(
             metrics,
             endpoint.models,
@@ -69,6 +70,7 @@ class Doors:
         if self._handoff:
             await self._local.open()
         await self._grpc.start()
+        worker.announce()
 
     async def close(self) -> None:
         """Refuse new calls on both doors and let the others end within the grace."""

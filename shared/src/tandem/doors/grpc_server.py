@@ -17,6 +17,7 @@ from tandem.doors.translation import Translating
 from tandem.lifecycle import Fatal, Readiness
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
+from tandem.workers import worker
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
@@ -39,7 +40,8 @@ def make(
 ) -> grpc.aio.Server:
     """A server with inference, health and reflection, bound to nothing yet."""
     options = [
-        ("grpc.so_reuseport", 0),  # with it, a second server on a taken port starts without an error
+        # with it, a second server on a taken port starts without an error
+        ("grpc.so_reuseport", int(worker.is_worker())),
         ("grpc.max_receive_message_length", max_receive),
         ("grpc.max_send_message_length", max_send),
         ("grpc.max_metadata_size", max_metadata),
@@ -77,7 +79,12 @@ def _bind(server: grpc.aio.Server, target: str, name: str) -> int:
 
 
 def probe(listen: Listen, what: str) -> None:
-    """Take the port for a moment, so that a taken one is told with its reason; raises PortTaken naming `what`."""
+    """Take the port for a moment, so that a taken one is told with its reason; raises PortTaken naming `what`.
+
+    A worker shares its port with others; the supervisor has looked.
+    """
+    if worker.is_worker():
+        return
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     try:
         socket.create_server((listen.host, listen.port), family=family).close()

@@ -40,7 +40,6 @@ class Ledger:
         self._last_sign = time.monotonic()  # of work, here or announced by a transformer
         self._counted: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # of bounded labels
         self.in_flight = 0
-        metrics.in_flight.set_function(lambda: self.in_flight)
 
     @contextmanager
     def open(
@@ -53,6 +52,7 @@ class Ledger:
         code = "OK"
         self._last_sign = time.monotonic()
         self.in_flight += 1
+        self._metrics.in_flight.inc()
         try:
             if self.in_flight > self._max_in_flight:
                 self._metrics.rejected.labels("in_flight").inc()
@@ -63,6 +63,7 @@ class Ledger:
             raise
         finally:
             self.in_flight -= 1
+            self._metrics.in_flight.dec()
             self._last_sign = time.monotonic()
             self._close(call, code, time.perf_counter() - start)
 

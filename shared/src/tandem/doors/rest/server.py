@@ -11,6 +11,7 @@ from aiohttp import http_exceptions, web
 
 from tandem.doors.grpc_server import Listen, PortTaken
 from tandem.doors.translation import INTERNAL
+from tandem.workers import worker
 
 log = logging.getLogger("tandem.http")
 
@@ -34,7 +35,7 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         try:
             self._listening = await loop.create_server(
-                self._connection, listen.host or None, listen.port, backlog=1024, reuse_port=False
+                self._connection, listen.host or None, listen.port, backlog=1024, reuse_port=worker.is_worker()
             )
         except OSError as error:
             taken = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror

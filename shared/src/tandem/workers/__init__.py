@@ -1,0 +1,1 @@
+"""Several processes of one service behind the same two ports (--workers)."""
