@@ -18,7 +18,7 @@ from tandem.tensors import DTYPES, objects
 from tandem_predictor.runtime import LoadError, batchable
 from tandem_predictor.runtimes import open_runtimes, sessions
 from tandem_predictor.runtimes.onnx import OnnxRuntime, open_session, providers
-from tandem_predictor.runtimes.sessions import AGAIN, ALONE, Sessions
+from tandem_predictor.runtimes.sessions import ALONE, FIRST, MOST, Sessions
 
 DIGITS = Path(__file__).parent.parent / "models" / "digits" / "model.onnx"
 Build = Callable[..., Path]
@@ -230,17 +230,35 @@ def lonely_runs(clock: Clock, narrow: float, wide: float, count: int) -> tuple[i
 
 
 def test_a_run_has_every_cpu_once_several_in_a_row_were_alone(clock: Clock):
-    assert lonely_runs(clock, narrow=2, wide=1, count=ALONE + 20) == (ALONE, 20)
+    assert lonely_runs(clock, narrow=2, wide=1, count=ALONE + FIRST - 1) == (ALONE, FIRST - 1)
 
 
-def test_every_cpu_is_not_taken_where_that_is_slower(clock: Clock):
-    assert lonely_runs(clock, narrow=1, wide=2, count=ALONE + 20) == (ALONE + 19, 1)
+@pytest.mark.parametrize(("narrow", "wide", "loser"), [(1, 2, 1), (2, 1, 0), (1, 1, 0), (1, 0.96, 0)])
+def test_what_loses_is_tried_more_and_more_seldom(clock: Clock, narrow: float, wide: float, loser: int):
+    counts = lonely_runs(clock, narrow, wide, ALONE + 10 * MOST)
+    tries = counts[loser] - (0 if loser else ALONE)
+    assert tries < 10 + 8 + FIRST  # at 8, 16, ... and then at each MOST
 
 
-@pytest.mark.parametrize(("narrow", "wide", "seldom"), [(1, 2, 1), (2, 1, 0)])
-def test_the_slower_way_is_tried_again_now_and_then(clock: Clock, narrow: float, wide: float, seldom: int):
-    first = lonely_runs(clock, narrow, wide, AGAIN - 1)[seldom]
-    assert lonely_runs(clock, narrow, wide, AGAIN)[seldom] == first + 1
+def test_a_session_that_has_become_faster_is_found(clock: Clock):
+    """As where something else wanted the CPUs at first."""
+    narrow, wide = Recorder(clock, 2), Recorder(clock, 3)
+    made = Sessions(narrow, wide)
+    for _ in range(ALONE + 3 * FIRST):
+        made.run([], {})
+    wide.seconds, before = 1, wide.runs
+    for _ in range(100):
+        made.run([], {})
+    assert wide.runs - before > 50
+
+
+def test_one_slow_run_is_forgotten_soon(clock: Clock):
+    narrow, wide = Recorder(clock, 2), Recorder(clock, 1)
+    made = Sessions(narrow, wide)
+    for number in range(ALONE + 200):
+        wide.seconds = 30 if number == ALONE + FIRST - 2 else 1  # just before the other is tried
+        made.run([], {})
+    assert narrow.runs < ALONE + 2 * FIRST
 
 
 def test_a_run_beside_another_is_narrow_and_so_are_the_next(clock: Clock):
