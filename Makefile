@@ -9,7 +9,7 @@ PHOTO := examples/image-classification/photos/cat_chelsea.jpg
 MEMBERS := pyproject.toml constraints.txt shared/pyproject.toml services/predictor/pyproject.toml \
 	services/transformer/pyproject.toml cli/pyproject.toml tools/setup.sh
 
-.PHONY: help setup run test test-system check generate bench bench-quick clean
+.PHONY: help setup run test test-system check generate bench bench-quick soak clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -58,6 +58,9 @@ bench: setup $(MODEL) $(FLOATS) $(INT8) ## side by side with the peers and with 
 
 bench-quick: setup $(MODEL) $(FLOATS) $(INT8) ## one short round of it (five minutes)
 	@$(BIN)/python -m bench.compare --quick
+
+soak: setup $(MODEL) ## memory over MINUTES (10) of load, after a minute of warm-up
+	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
 
 clean: ## remove everything that make made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -1,4 +1,5 @@
-"""Draw a results.json: rps and p99 against concurrency, latency against the rate of arrivals. Needs matplotlib.
+"""Draw a results.json: rps and p99 against concurrency, latency against the rate of arrivals; or a soak.json: memory
+against time. Needs matplotlib.
 
 .cache/venvs/bench-plots/bin/python bench/plots.py RESULTS.json [FOLDER, bench/plots unless given]
 """
@@ -71,6 +72,16 @@ def arrivals(samples: list[dict]) -> Figure:
     return figure
 
 
+def memory(looks: list[tuple[float, dict[str, float]]]) -> Figure:
+    figure, axes = pyplot.subplots(figsize=(6.4, 3.0), layout="constrained")
+    minutes = [moment / 60 for moment, _ in looks]
+    for name in looks[0][1]:
+        axes.plot(minutes, [sizes[name] for _, sizes in looks], label=name.removeprefix("tandem-"))
+    axes.set_xlabel("minutes under the seed's request at concurrency 32")
+    finish(axes, "Resident memory, MB", logarithmic=False)
+    return figure
+
+
 def finish(axes: Axes, title: str, *, logarithmic: bool) -> None:
     axes.set_title(title, loc="left", fontsize=10)
     axes.grid(visible=True, color="#e9ecef")
@@ -88,15 +99,19 @@ def finish(axes: Axes, title: str, *, logarithmic: bool) -> None:
 def main() -> None:
     file = Path(sys.argv[1])
     folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "plots"
-    samples = json.loads(file.read_text())["samples"]
+    results = json.loads(file.read_text())
     folder.mkdir(parents=True, exist_ok=True)
     # Text as text, and no random names or dates: the files stay small and the same figures give the same bytes.
     mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "bench", "font.family": "sans-serif"}
-    figures = {
-        "rps": concurrency(samples, "rps", "Requests a second"),
-        "p99": concurrency(samples, "p99_ms", "p99, ms"),
-        "arrivals": arrivals(samples),
-    }
+    if "memory" in results:  # of bench/soak.py
+        figures = {"memory": memory(results["memory"])}
+    else:
+        samples = results["samples"]
+        figures = {
+            "rps": concurrency(samples, "rps", "Requests a second"),
+            "p99": concurrency(samples, "p99_ms", "p99, ms"),
+            "arrivals": arrivals(samples),
+        }
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 

@@ -81,6 +81,15 @@ class Processes:
         page = os.sysconf("SC_PAGE_SIZE")
         return sum(int(fields[21]) * page for fields in self._stat())
 
+    def resident_by_name(self) -> dict[str, int]:
+        """The same for each command, by its name."""
+        page = os.sysconf("SC_PAGE_SIZE")
+        names = {str(process.pid): command.name for command, process, _ in self._running}
+        sizes = dict.fromkeys(names.values(), 0)
+        for fields in self._stat():
+            sizes[names[fields[2]]] += int(fields[21]) * page
+        return sizes
+
     def settle(self) -> None:
         """Wait until it works no more on what a load left behind when it hung up."""
         end, before = time.monotonic() + _PATIENCE, self.cpu_seconds()
