@@ -124,3 +124,23 @@ async def test_nothing_is_refused_for_its_deadline_before_the_model_is_known():
         callers = await rig.submit(x(1), x(2), x(3), deadline=Deadline.after(30))
         rig.runtime.open()
         await asyncio.gather(*callers)
+
+
+@pytest.mark.parametrize(("row_seconds", "idle_workers", "trips"), [(1e-5, 1, 1), (1e-5, 2, 2), (1.0, 1, 6), (3e-4, 1, 2)])
+async def test_a_model_that_does_not_batch_and_is_quick_runs_several_requests_on_one_trip_to_its_thread(
+    row_seconds: float, idle_workers: int, trips: int
+):
+    runtimes = [FakeRuntime() for _ in range(idle_workers)]
+    async with Rig(*runtimes, batchable=False) as rig:
+        rig.batcher._learn = lambda seconds, weight: None  # type: ignore[method-assign]
+        rig.batcher._row_seconds = row_seconds
+        started = []
+        real = rig.batcher._start
+        rig.batcher._start = lambda worker, batch: (started.append(len(batch)), real(worker, batch))  # type: ignore
+        idle, rig.batcher._idle = rig.batcher._idle, []
+        callers = await rig.submit(*[x(value) for value in range(6)])
+        rig.batcher._idle = idle
+        rig.batcher._dispatch()
+        assert [y(outcome) for outcome in await asyncio.gather(*callers)] == [[2 * value] for value in range(6)]
+    assert (len(started), sum(started)) == (trips, 6)
+    assert all(len(batch) == 1 for runtime in runtimes for batch in runtime.batches)

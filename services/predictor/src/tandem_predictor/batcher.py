@@ -29,6 +29,7 @@ from tandem_predictor.watchdog import HANGS, Watchdog
 from tandem_predictor.worker import Ran, Worker
 
 _ALONE = object()  # the key of what never shares a batch: requests of a model that does not batch, or without rows
+_QUICK = 1e-3  # seconds; below it, waking a thread takes longer than the run
 LOWEST = 2**32  # the priority of a request that asks for none
 
 
@@ -202,7 +203,8 @@ class Batcher:
         """Remove up to `most` rows from the head of `group`, one item at least; nobody's items are dropped."""
         batch: list[Item] = []
         rows = 0
-        most = -1 if group[0].key is _ALONE else most
+        if group[0].key is _ALONE:
+            most = -1 if self.batchable else self._quick_runs(len(group))
         while group and (group[0].future.done() or not batch or rows + group[0].rows <= most):
             item = group.popleft()
             item.waiting = False
@@ -213,6 +215,11 @@ class Batcher:
         if not group:
             del self._groups[item.key]
         return batch
+
+    def _quick_runs(self, waiting: int) -> int:
+        """How many requests of a model that does not batch one worker takes on its way: a millisecond's worth."""
+        share = -(-waiting // len(self._idle))
+        return min(share, int(_QUICK / self._row_seconds)) if self._row_seconds else 1
 
     def _release(self, group: deque[Item], rows: int) -> None:
         """What was gathered together does not wait again: the next `rows` rows of `group` go to the next workers."""
@@ -237,21 +244,31 @@ class Batcher:
 
     def _start(self, worker: Worker, batch: list[Item]) -> None:
         requests = [item.inputs for item in batch]
-        waits = [item.waits for item in batch]
-        work = partial(worker.run, requests, waits) if self.batchable else partial(worker.run_whole, requests[0])
-        finish = partial(self._finish, worker, batch, time.perf_counter())
+        work: Callable[[], list[Ran]]
+        if self.batchable:
+            batches, work = [batch], partial(worker.run_batch, requests, [item.waits for item in batch])
+        else:
+            batches, work = [[item] for item in batch], partial(worker.run_each, requests)
+        finish = partial(self._finish, worker, batches, time.perf_counter())
         loop = asyncio.get_running_loop()
         self.watchdog.begin(worker, partial(self._hangs, batch))
         # what asyncio's run_in_executor does, without a second future for each batch
         worker.executor.submit(work).add_done_callback(partial(loop.call_soon_threadsafe, finish))
 
-    def _finish(self, worker: Worker, batch: list[Item], started: float, running: Future[Ran]) -> None:
+    def _finish(self, worker: Worker, batches: list[list[Item]], started: float, running: Future[list[Ran]]) -> None:
         """Hand each caller its outcome, if it is still there, and give the worker its next batch."""
         self._idle.append(worker)
         self.watchdog.end(worker)
         if running.cancelled():  # the worker was closed
             return
-        ran, rows = running.result(), sum(item.rows for item in batch)
+        for batch, ran in zip(batches, running.result(), strict=True):
+            self._hand_out(batch, ran, started)
+        self._dispatch()
+        if self._retired:
+            self.retire()
+
+    def _hand_out(self, batch: list[Item], ran: Ran, started: float) -> None:
+        rows = sum(item.rows for item in batch)
         self._learn(ran.batch_seconds + ran.inference_seconds, sum(item.weight for item in batch))
         self._statistics.batch(rows, ran.batch_seconds, ran.inference_seconds)
         self._metrics.batch_rows.observe(rows)
@@ -265,9 +282,6 @@ class Batcher:
                 item.future.set_exception(result)
             else:
                 item.future.set_result(Outcome(result, queue, ran.batch_seconds, ran.inference_seconds, rows))
-        self._dispatch()
-        if self._retired:
-            self.retire()
 
     def _learn(self, seconds: float, weight: int) -> None:
         latest = seconds / weight

@@ -39,6 +39,14 @@ class Worker:
         self.started = 0.0  # of the latest run, as time.perf_counter() has it
         self.executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
+    def run_batch(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]]) -> list[Ran]:
+        """Run `requests` as one batch, which is one run."""
+        return [self.run(requests, waits)]
+
+    def run_each(self, requests: Sequence[Arrays]) -> list[Ran]:
+        """Run `requests` of a model that does not batch, one after another."""
+        return [self.run_whole(request) for request in requests]
+
     def run(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]] = ()) -> Ran:
         """Run `requests` as one batch. If it fails, run each alone, so that only the culprit fails.
 
