@@ -9,7 +9,7 @@ PHOTO := examples/image-classification/photos/cat_chelsea.jpg
 MEMBERS := pyproject.toml constraints.txt shared/pyproject.toml services/predictor/pyproject.toml \
 	services/transformer/pyproject.toml cli/pyproject.toml tools/setup.sh
 
-.PHONY: help setup run test test-system check generate bench bench-quick soak clean
+.PHONY: help setup run test test-system check generate bench bench-quick soak chaos clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -61,6 +61,9 @@ bench-quick: setup $(MODEL) $(FLOATS) $(INT8) ## one short round of it (five min
 
 soak: setup $(MODEL) ## memory over MINUTES (10) of load, after a minute of warm-up
 	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
+
+chaos: setup ## MINUTES (5) of good, bad and hostile clients while the predictor is killed and restarted; SEED (1)
+	@cd tests && ../$(BIN)/python -m chaos.run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
 
 clean: ## remove everything that make made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

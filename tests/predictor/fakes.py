@@ -105,7 +105,13 @@ class Rig:
     """A batcher over `runtimes`. On leaving, nothing may be queued and no error may have gone to the loop."""
 
     def __init__(
-        self, *runtimes: Runtime, rows: int = 4, queue: int = 64, delay: float = 0.0, batchable: bool = True
+        self,
+        *runtimes: Runtime,
+        rows: int = 4,
+        queue: int = 64,
+        delay: float = 0.0,
+        batchable: bool = True,
+        inference_timeout: float = 0.0,
     ) -> None:
         self.runtimes = runtimes or (FakeRuntime(held=True),)
         self.runtime = self.runtimes[0]
@@ -113,9 +119,14 @@ class Rig:
         self.metrics = PredictorMetrics(self._registry, "test").for_model("m")
         self.workers = [Worker(runtime, f"m#{index}", rows) for index, runtime in enumerate(self.runtimes)]
         self.statistics = Statistics()
-        limits = Limits(rows, queue, delay)
+        self.told: list[str | None] = []  # what readiness was told
         self.batcher = Batcher(
-            self.workers, batchable=batchable, limits=limits, metrics=self.metrics, statistics=self.statistics
+            self.workers,
+            batchable=batchable,
+            limits=Limits(rows, queue, delay, inference_timeout),
+            metrics=self.metrics,
+            statistics=self.statistics,
+            changed=self.told.append,
         )
         self.errors: list[dict[str, object]] = []  # what only the loop's handler got to see
         self.broken = asyncio.Event()

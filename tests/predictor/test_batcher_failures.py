@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 from predictor.fakes import FAILED, NEVER, FakeRuntime, Rig, double, failing_on, identity, turn, x, y
+from tandem.deadline import Deadline
 from tandem.errors import Internal, InvalidInput, TandemError
 
 pytestmark = pytest.mark.timeout(20)
@@ -44,6 +45,26 @@ async def test_a_failing_batch_is_retried_one_by_one_so_that_only_the_culprit_fa
     else:
         assert (type(told), told.message) == (Internal, FAILED)
         assert logged(caplog) == [error]
+
+
+@pytest.mark.parametrize("leaves", ["by itself", "by its deadline"])
+async def test_a_failing_batch_is_not_retried_for_who_does_not_wait_any_more(
+    leaves: str):
+    async with Rig(FakeRuntime(failing_on(2, ValueError("odd")), held=True)) as rig:
+        await rig.occupy()
+        first, culprit = await rig.submit(x(1), x(2))
+        (gone,) = await rig.submit(x(3), deadline=NEVER if leaves == "by itself" else Deadline.after(0.2))
+        rig.runtime.let()
+        await rig.runtime.entered()  # the batch
+        rig.runtime.let()
+        await rig.runtime.entered()  # the first of it, alone
+        if leaves == "by itself":
+            gone.cancel()
+        await asyncio.wait([gone])
+        rig.runtime.open()
+        assert y(await first) == [2]
+        assert isinstance((await asyncio.gather(culprit, return_exceptions=True))[0], Internal)
+    assert rig.runtime.batches == [[-1], [1, 2, 3], [1], [2]]
 
 
 async def test_a_failing_lone_request_is_not_tried_again():

@@ -49,7 +49,7 @@ class ServerMetrics:
         self.ready = Gauge(
             "tandem_ready", "1 while the service takes requests.", registry=registry, multiprocess_mode="livemin"
         )
-        for reason in ("in_flight", "queue_full"):
+        for reason in ("in_flight", "queue_full", "too_late"):
             self.rejected.labels(reason)  # from the start, so that a rate over it is 0 and not absent
         self.predict_seconds = self._histogram(
             "request_predict_seconds", "Time in the predictor, or waiting for it.", "model_name"
@@ -81,6 +81,7 @@ class ModelMetrics:
     queue_seconds: Histogram
     queue_rows: Gauge
     queue_full: Counter
+    too_late: Counter
     batch_rows: Histogram
     inference_seconds: Histogram
 
@@ -105,6 +106,7 @@ class PredictorMetrics(ServerMetrics):
             queue_seconds=self.queue_seconds.labels(name),
             queue_rows=self.queue_rows.labels(name),
             queue_full=self.rejected.labels("queue_full"),
+            too_late=self.rejected.labels("too_late"),
             batch_rows=self.batch_rows.labels(name),
             inference_seconds=self.inference_seconds.labels(name),
         )

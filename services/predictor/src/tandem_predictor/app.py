@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -49,6 +50,8 @@ class Predictor:
         if shared or settings.local_socket != "off":
             self.doors.offer_handoff(shared, local_socket=settings.local_socket != "off")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._hanging: dict[str, str] = {}  # models that cannot answer, and why
+        self._health = self.doors.readiness.part("health", None)
         self._loaded = self.doors.readiness.part("models", "the models are still loading")
 
     async def start(self) -> None:
@@ -114,10 +117,19 @@ class Predictor:
         first, max_rows = runtimes[0], self._max_rows(runtimes[0])
         name = f"{file.name}/{file.version}"
         workers = [Worker(runtime, f"{name}#{index}", max_rows) for index, runtime in enumerate(runtimes)]
-        limits = Limits(max_rows, self._settings.max_queue_size, self._settings.max_queue_delay_us / 1e6)
+        settings = self._settings
+        delay = settings.max_queue_delay_us / 1e6
+        limits = Limits(max_rows, settings.max_queue_size, delay, settings.inference_timeout)
         metrics = self._metrics.for_model(file.name)
         statistics = Statistics()
-        batcher = Batcher(workers, batchable=batchable(first), limits=limits, metrics=metrics, statistics=statistics)
+        batcher = Batcher(
+            workers,
+            batchable=batchable(first),
+            limits=limits,
+            metrics=metrics,
+            statistics=statistics,
+            changed=partial(self._changed, file.name),
+        )
         versions = tuple(other.version for other in self._files if other.name == file.name)
         metadata = ModelMetadata(file.name, versions, first.platform, tuple(first.inputs), tuple(first.outputs))
         config = ModelConfig(
@@ -125,11 +137,18 @@ class Predictor:
             platform=first.platform,
             backend="onnxruntime" if file.file.suffix == ".onnx" else "python",
             max_batch_size=max_rows if batchable(first) else 0,
-            max_queue_delay_us=self._settings.max_queue_delay_us,
+            max_queue_delay_us=settings.max_queue_delay_us,
             inputs=metadata.inputs,
             outputs=metadata.outputs,
         )
         return LoadedModel(metadata, file.version, config, statistics, batcher)
+
+    def _changed(self, name: str, reason: str | None) -> None:
+        """A model hangs, or does so no longer."""
+        self._hanging = {other: why for other, why in self._hanging.items() if other != name}
+        if reason:
+            self._hanging[name] = reason
+        self._health.set(next((f"model '{other}': {why}" for other, why in self._hanging.items()), None))
 
     def _max_rows(self, runtime: Runtime) -> int:
         own = runtime.max_batch_size

@@ -12,21 +12,24 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
 from tandem.deadline import Deadline
-from tandem.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
+from tandem.errors import DeadlineExceeded, InvalidInput, Overloaded, TandemError, Unavailable
 from tandem.inference import Arrays
 from tandem.metrics import ModelMetrics
 from tandem.model.statistics import Statistics
 
+from tandem_predictor.item import Item, Outcome, expire, fail
 from tandem_predictor.stacking import join, rows_of, signature, slices
+from tandem_predictor.watchdog import HANGS, Watchdog
 from tandem_predictor.worker import Ran, Worker
 
 _ALONE = object()  # the key of what never shares a batch: requests of a model that does not batch, or without rows
+_QUICK = 1e-3  # seconds; below it, waking a thread takes longer than the run
 LOWEST = 2**32  # the priority of a request that asks for none
 
 
@@ -37,48 +40,7 @@ class Limits:
     max_batch_rows: int
     max_queue_rows: int
     max_queue_delay: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A request's outputs, and where its time went, in seconds."""
-
-    outputs: Arrays
-    queue: float
-    batch: float
-    inference: float
-    batch_rows: int
-
-    @property
-    def seconds(self) -> float:
-        """The whole time from submission to result."""
-        return self.queue + self.batch + self.inference
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    inputs: Arrays
-    rows: int
-    weight: int  # of the queue's bound: the rows, and 1 for a request without any
-    key: object  # only items of equal keys share a batch
-    deadline: Deadline
-    priority: int
-    future: asyncio.Future[Outcome]
-    queued_at: float
-    waiting: bool = True  # in the queue still
-    released: bool = False  # its group's delay window has closed
-
-    def expire(self) -> bool:
-        """Whether nobody waits for this any more; fails it if its time is over: expired work is never run."""
-        if not self.future.done() and self.deadline.expired:
-            self.future.set_exception(DeadlineExceeded("the request's deadline passed while it was queued"))
-        return self.future.done()
-
-
-def _expire(items: Sequence[_Item]) -> None:
-    for item in items:
-        if not item.future.done():
-            item.future.set_exception(DeadlineExceeded("the request's deadline passed while it was queued or running"))
+    inference_timeout: float = 0.0  # seconds that a run may take; 0: as long as it takes
 
 
 class Batcher:
@@ -92,6 +54,7 @@ class Batcher:
         limits: Limits,
         metrics: ModelMetrics,
         statistics: Statistics,
+        changed: Callable[[str | None], None] = lambda reason: None,
     ) -> None:
         self.batchable = batchable
         self._workers = workers
@@ -99,15 +62,18 @@ class Batcher:
         self._limits = limits
         self._metrics = metrics
         self._statistics = statistics
-        self._groups: dict[object, deque[_Item]] = {}  # what waits, by key; each in order of arrival
+        self._groups: dict[object, deque[Item]] = {}  # what waits, by key; each by rank, equals in order of arrival
         self._queued = 0  # the weight of all of it
         self._timer: asyncio.TimerHandle | None = None
         self._retired = False
+        self._row_seconds = 0.0  # that a worker takes for a row, smoothed; 0 until it is known
+        self.watchdog = Watchdog(len(workers), limits.inference_timeout, changed)
 
     async def submit(self, inputs: Arrays, deadline: Deadline, priority: int = 0) -> Outcome:
         """Run a validated request. One over the batch size runs in slices, all or nothing.
 
-        Priority 1 is the highest and 0 the lowest: it goes before what waits with a lower one.
+        Priority 1 is the highest and 0 the lowest: it goes before what waits with a lower one. Among equals the
+        earliest deadline goes first.
 
         Raises InvalidInput if it can never fit the queue, Overloaded if it does not fit now, DeadlineExceeded, or
         what the model raised.
@@ -115,11 +81,12 @@ class Batcher:
         rows = rows_of(inputs) if self.batchable else 1
         self._admit(rows)
         deadline.check("it was queued")
+        self._require_time(deadline, priority or LOWEST)
         pieces = slices(inputs, self._limits.max_batch_rows) if rows > self._limits.max_batch_rows else [inputs]
         items = [self._enqueue(piece, deadline, priority or LOWEST) for piece in pieces]
         self._dispatch()
         left = deadline.remaining
-        timer = asyncio.get_running_loop().call_later(left, _expire, items) if left is not None else None
+        timer = asyncio.get_running_loop().call_later(left, expire, items) if left is not None else None
         try:
             if len(items) == 1:
                 return await items[0].future
@@ -140,14 +107,22 @@ class Batcher:
 
     def close(self) -> None:
         """Fail what is queued and stop the workers after their running batches."""
-        for group in self._groups.values():
-            for item in group:
-                if not item.future.done():
-                    item.future.set_exception(Unavailable("the predictor is shutting down"))
+        self._fail_queued(Unavailable("the predictor is shutting down"))
         for worker in self._workers:
             worker.close()
 
+    def _fail_queued(self, error: TandemError) -> None:
+        for group in self._groups.values():
+            fail(group, error)
+
+    def _hangs(self, batch: list[Item], error: TandemError) -> None:
+        fail(batch, error)
+        if self.watchdog.hangs:
+            self._fail_queued(Unavailable(f"not ready: {HANGS}", retry_after=1))
+
     def _admit(self, rows: int) -> None:
+        if self.watchdog.hangs:
+            raise Unavailable(f"not ready: {HANGS}", retry_after=1)
         limit = self._limits.max_queue_rows
         if rows > limit:
             raise InvalidInput(f"the request has {rows} rows, more than the queue holds: {limit} (--max_queue_size)")
@@ -155,13 +130,25 @@ class Batcher:
             self._metrics.queue_full.inc()
             raise Overloaded(f"{self._queued} rows are queued, the limit is {limit} (--max_queue_size)")
 
-    def _enqueue(self, inputs: Arrays, deadline: Deadline, priority: int) -> _Item:
+    def _require_time(self, deadline: Deadline, priority: int) -> None:
+        """Refuse what could not be begun before its deadline: nobody would hear its answer."""
+        left, capacity = deadline.remaining, len(self._workers)
+        if left is None or self._queued * self._row_seconds <= left * capacity:
+            return
+        rank = (priority, deadline.at)
+        ahead = sum(item.weight for group in self._groups.values() for item in group if item.rank <= rank)
+        wait = ahead * self._row_seconds / capacity
+        if wait > left:
+            self._metrics.too_late.inc()
+            raise Overloaded(f"the queue would take about {wait:.2g} s, and the request's deadline is in {left:.2g} s")
+
+    def _enqueue(self, inputs: Arrays, deadline: Deadline, priority: int) -> Item:
         rows = rows_of(inputs) if self.batchable else 1
         key = signature(inputs) if self.batchable and rows else _ALONE
         future = asyncio.get_running_loop().create_future()
-        item = _Item(inputs, rows, max(rows, 1), key, deadline, priority, future, time.perf_counter())
+        item = Item(inputs, rows, max(rows, 1), key, deadline, priority, future, time.perf_counter())
         group = self._groups.setdefault(key, deque())
-        behind = sum(1 for _ in itertools.takewhile(lambda other: other.priority > priority, reversed(group)))
+        behind = sum(1 for _ in itertools.takewhile(lambda other: other.rank > item.rank, reversed(group)))
         group.insert(len(group) - behind, item)
         self._count(item.weight)
         return item
@@ -174,13 +161,13 @@ class Batcher:
         while self._idle and self._groups and (batch := self._collect()):
             self._start(self._idle.pop(), batch)
 
-    def _collect(self) -> list[_Item]:
-        """Take the next batch out of the queue: the oldest item and what is compatible with it, in order.
+    def _collect(self) -> list[Item]:
+        """Take the next batch out of the queue: the first item and what is compatible with it, in order.
 
         Nothing is taken from a group whose delay window is open; a timer looks again when the first of them closes.
         """
         open_windows = []
-        for group in sorted(self._groups.values(), key=lambda group: (group[0].priority, group[0].queued_at)):
+        for group in sorted(self._groups.values(), key=lambda group: (group[0].rank, group[0].queued_at)):
             rows = self._live_rows(group)
             if (wait := self._window(group, rows)) > 0:
                 open_windows.append(wait)
@@ -191,7 +178,7 @@ class Batcher:
             self._timer = asyncio.get_running_loop().call_later(min(open_windows), self._dispatch)
         return []
 
-    def _live_rows(self, group: deque[_Item]) -> int:
+    def _live_rows(self, group: deque[Item]) -> int:
         """The rows that wait in `group`, counted no further than the idle workers could take."""
         rows, enough = 0, self._limits.max_batch_rows * len(self._idle)
         for item in group:
@@ -200,7 +187,7 @@ class Batcher:
                 break
         return rows
 
-    def _window(self, group: deque[_Item], rows: int) -> float:
+    def _window(self, group: deque[Item], rows: int) -> float:
         """Seconds for which `group`, with `rows` rows, still waits for company: counted from its first arrival."""
         if not self._limits.max_queue_delay or not self.batchable or any(item.released for item in group):
             return 0.0
@@ -212,11 +199,12 @@ class Batcher:
         """How many of `rows` one worker takes: the idle ones divide them."""
         return min(self._limits.max_batch_rows, -(-rows // len(self._idle)))
 
-    def _take(self, group: deque[_Item], most: int) -> list[_Item]:
+    def _take(self, group: deque[Item], most: int) -> list[Item]:
         """Remove up to `most` rows from the head of `group`, one item at least; nobody's items are dropped."""
-        batch: list[_Item] = []
+        batch: list[Item] = []
         rows = 0
-        most = -1 if group[0].key is _ALONE else most
+        if group[0].key is _ALONE:
+            most = -1 if self.batchable else self._quick_runs(len(group))
         while group and (group[0].future.done() or not batch or rows + group[0].rows <= most):
             item = group.popleft()
             item.waiting = False
@@ -228,7 +216,12 @@ class Batcher:
             del self._groups[item.key]
         return batch
 
-    def _release(self, group: deque[_Item], rows: int) -> None:
+    def _quick_runs(self, waiting: int) -> int:
+        """How many requests of a model that does not batch one worker takes on its way: a millisecond's worth."""
+        share = -(-waiting // len(self._idle))
+        return min(share, int(_QUICK / self._row_seconds)) if self._row_seconds else 1
+
+    def _release(self, group: deque[Item], rows: int) -> None:
         """What was gathered together does not wait again: the next `rows` rows of `group` go to the next workers."""
         for item in group if self._limits.max_queue_delay else ():
             rows -= item.rows
@@ -236,7 +229,7 @@ class Batcher:
                 break
             item.released = True
 
-    def _withdraw(self, items: Sequence[_Item]) -> None:
+    def _withdraw(self, items: Sequence[Item]) -> None:
         """Take back what has not started, when its caller is gone."""
         for item in items:
             if item.waiting:
@@ -249,20 +242,34 @@ class Batcher:
         if self._retired:
             self.retire()
 
-    def _start(self, worker: Worker, batch: list[_Item]) -> None:
+    def _start(self, worker: Worker, batch: list[Item]) -> None:
         requests = [item.inputs for item in batch]
-        work = partial(worker.run, requests) if self.batchable else partial(worker.run_whole, requests[0])
-        finish = partial(self._finish, worker, batch, time.perf_counter())
+        work: Callable[[], list[Ran]]
+        if self.batchable:
+            batches, work = [batch], partial(worker.run_batch, requests, [item.waits for item in batch])
+        else:
+            batches, work = [[item] for item in batch], partial(worker.run_each, requests)
+        finish = partial(self._finish, worker, batches, time.perf_counter())
         loop = asyncio.get_running_loop()
+        self.watchdog.begin(worker, partial(self._hangs, batch))
         # what asyncio's run_in_executor does, without a second future for each batch
         worker.executor.submit(work).add_done_callback(partial(loop.call_soon_threadsafe, finish))
 
-    def _finish(self, worker: Worker, batch: list[_Item], started: float, running: Future[Ran]) -> None:
+    def _finish(self, worker: Worker, batches: list[list[Item]], started: float, running: Future[list[Ran]]) -> None:
         """Hand each caller its outcome, if it is still there, and give the worker its next batch."""
         self._idle.append(worker)
+        self.watchdog.end(worker)
         if running.cancelled():  # the worker was closed
             return
-        ran, rows = running.result(), sum(item.rows for item in batch)
+        for batch, ran in zip(batches, running.result(), strict=True):
+            self._hand_out(batch, ran, started)
+        self._dispatch()
+        if self._retired:
+            self.retire()
+
+    def _hand_out(self, batch: list[Item], ran: Ran, started: float) -> None:
+        rows = sum(item.rows for item in batch)
+        self._learn(ran.batch_seconds + ran.inference_seconds, sum(item.weight for item in batch))
         self._statistics.batch(rows, ran.batch_seconds, ran.inference_seconds)
         self._metrics.batch_rows.observe(rows)
         self._metrics.inference_seconds.observe(ran.inference_seconds)
@@ -275,9 +282,10 @@ class Batcher:
                 item.future.set_exception(result)
             else:
                 item.future.set_result(Outcome(result, queue, ran.batch_seconds, ran.inference_seconds, rows))
-        self._dispatch()
-        if self._retired:
-            self.retire()
+
+    def _learn(self, seconds: float, weight: int) -> None:
+        latest = seconds / weight
+        self._row_seconds += (latest - self._row_seconds) / 8 if self._row_seconds else latest
 
     def _count(self, weight: int) -> None:
         self._queued += weight

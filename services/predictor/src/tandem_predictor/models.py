@@ -45,9 +45,9 @@ class Models:
         return self._repository.names
 
     def model_ready(self, name: str, version: str) -> bool:
-        """Whether the model is loaded and warm."""
+        """Whether the model is loaded and warm, and answers."""
         try:
-            return bool(self._repository.find(name, version))
+            return not self._repository.find(name, version).batcher.watchdog.hangs
         except Unavailable:
             return False
 

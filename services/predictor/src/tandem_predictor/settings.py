@@ -33,6 +33,9 @@ class Settings(DoorSettings):
     max_queue_size: int = flag(
         1024, integer(1, 10_000_000), "rows that may wait; more are refused with 429", "batching"
     )
+    inference_timeout: float = flag(
+        0.0, SECONDS, "seconds that a run of a model may take before its callers are told; 0: any", "engine"
+    )
     shared_memory: str = flag(
         "auto", choice("auto", "on", "off"), "off: refuse the transformer's tensors in shared memory", "memory"
     )

@@ -59,7 +59,7 @@ class RestPredictor:
         """One exchange; raises the TandemError that stands for its failure."""
         self._session = self._session or aiohttp.ClientSession()  # made on the loop that uses it
         remaining = call.deadline.earlier(MARGIN).remaining if call else 5.0
-        headers = _JSON | dict(forwarded(call, **{"x-request-id": call.id}) if call else ())
+        headers = _JSON | _headers(call, remaining) if call else _JSON
         timeout = aiohttp.ClientTimeout(total=remaining)
         try:
             async with self._session.request(
@@ -140,6 +140,13 @@ class V1Predictor(RestPredictor):
         """Whether the predictor would take a request."""
         await self._ask("GET", f"/v1/models/{name}")
         return True
+
+
+def _headers(call: Call, remaining: float | None) -> dict[str, str]:
+    more = {"x-request-id": call.id}
+    if remaining is not None:
+        more["x-request-timeout-ms"] = str(max(1, int(remaining * 1e3)))
+    return dict(forwarded(call, **more))
 
 
 def _time(call: Call, reply: _Reply, seconds: float) -> None:

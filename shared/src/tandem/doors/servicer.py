@@ -11,6 +11,7 @@ from tandem.codec import management, wire
 from tandem.codec import message as codec
 from tandem.codec.shared_memory import Room
 from tandem.codec.wire import Frame
+from tandem.deadline import Alarm
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.ledger import PENDING, Ledger
 from tandem.doors.streams import ordered
@@ -163,10 +164,12 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         self, request: Frame[pb.ModelInferRequest], headers: Mapping[str, str], seconds: float | None
     ) -> tuple[Frame[pb.ModelInferResponse], Timings]:
         """One inference and where its time went, however the message came; `seconds` until the caller's deadline."""
-        with self._ledger.open("grpc", request.message.model_name, headers, seconds) as call:
+        name = request.message.model_name
+        with self._ledger.open("grpc", name, headers, seconds) as call, Alarm(call.deadline) as alarm:
             with call.timings.phase("decode"):
                 decoded = codec.decode_request(request, self._limits, self._lookup)
             call.begin(decoded)
+            alarm.set(call.deadline)
             room = Room(decoded, self._lookup)
             response = await self._endpoint.infer(decoded, call)
             with call.timings.phase("encode"):

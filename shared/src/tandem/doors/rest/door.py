@@ -12,6 +12,7 @@ from aiohttp.typedefs import Middleware
 from tandem.codec import json as codec
 from tandem.codec import v1
 from tandem.codec.shared_memory import Room
+from tandem.deadline import Alarm, Deadline
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.ledger import Ledger
 from tandem.doors.rest import body as body_of
@@ -26,6 +27,8 @@ from tandem.metrics import ServerMetrics
 log = logging.getLogger("tandem.http")
 
 JSON_SIZE = "Inference-Header-Content-Length"
+TIMEOUT = "x-request-timeout-ms"
+_LONGEST_TIMEOUT = 86_400_000  # milliseconds; a day
 _WORTH_COMPRESSING = 1024  # bytes; less gains nothing
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -83,10 +86,12 @@ class RestDoor:
         return app
 
     async def _infer(self, http: web.Request) -> web.Response:
-        with self._ledger.open("http", http.match_info["model"], http.headers) as call:
+        model = http.match_info["model"]
+        with self._ledger.open("http", model, http.headers) as call, Alarm(_deadline(http, call)) as alarm:
             body = await body_of.read(http, self._bounds.body)
             request = await self._decode(http, body, call)
             call.begin(request)
+            alarm.set(call.deadline)
             room = Room(request, self._lookup)
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
@@ -104,12 +109,13 @@ class RestDoor:
 
     async def _v1_predict(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
-        with self._ledger.open("http", model, http.headers) as call:
+        with self._ledger.open("http", model, http.headers) as call, Alarm(_deadline(http, call)) as alarm:
             body = await body_of.read(http, self._bounds.body)
             metadata = await self._endpoint.metadata(model, "")
             with call.timings.phase("decode"):
                 request = v1.decode_request(body, metadata)
             call.begin(request)
+            alarm.set(call.deadline)
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
                 answer = v1.encode_response(response)
@@ -203,6 +209,16 @@ def _reason(http: web.Request, error: web.HTTPException) -> str:
 
 def _json(document: object, status: int = 200) -> web.Response:
     return web.Response(body=codec.encode(document), status=status, content_type="application/json")
+
+
+def _deadline(http: web.Request, call: Call) -> Deadline:
+    """The call's deadline, which is the caller's own if it gives one; raises InvalidInput."""
+    if (text := http.headers.get(TIMEOUT)) is not None:
+        if not text.isascii() or not text.isdigit() or len(text) > 18 or not 0 < int(text) <= _LONGEST_TIMEOUT:
+            most = f"milliseconds as a whole number from 1 to {_LONGEST_TIMEOUT}"
+            raise InvalidInput(f"{TIMEOUT} is '{text[:40]}', expected {most}")
+        call.deadline = Deadline.after(int(text) / 1e3)
+    return call.deadline
 
 
 def _json_size(http: web.Request) -> int | None:

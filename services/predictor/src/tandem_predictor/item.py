@@ -1,0 +1,70 @@
+"""What waits in the batcher's queue, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tandem.deadline import Deadline
+from tandem.errors import DeadlineExceeded, TandemError
+from tandem.inference import Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A request's outputs, and where its time went, in seconds."""
+
+    outputs: Arrays
+    queue: float
+    batch: float
+    inference: float
+    batch_rows: int
+
+    @property
+    def seconds(self) -> float:
+        """The whole time from submission to result."""
+        return self.queue + self.batch + self.inference
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A request, or a slice of one, on its way through the queue."""
+
+    inputs: Arrays
+    rows: int
+    weight: int  # of the queue's bound: the rows, and 1 for a request without any
+    key: object  # only items of equal keys share a batch
+    deadline: Deadline
+    priority: int
+    future: asyncio.Future[Outcome]
+    queued_at: float
+    waiting: bool = True  # in the queue still
+    released: bool = False  # its group's delay window has closed
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """The least goes first."""
+        return self.priority, self.deadline.at
+
+    def waits(self) -> bool:
+        """Whether somebody still waits for this; may be asked from any thread."""
+        return not (self.future.done() or self.deadline.expired)
+
+    def expire(self) -> bool:
+        """Whether nobody waits for this any more; fails it if its time is over: expired work is never run."""
+        if not self.future.done() and self.deadline.expired:
+            self.future.set_exception(DeadlineExceeded("the request's deadline passed while it was queued"))
+        return self.future.done()
+
+
+def fail(items: Iterable[Item], error: TandemError) -> None:
+    """Tell those who still wait for one of `items`."""
+    for item in items:
+        if not item.future.done():
+            item.future.set_exception(error)
+
+
+def expire(items: Iterable[Item]) -> None:
+    """Tell them that their deadline has passed."""
+    fail(items, DeadlineExceeded("the request's deadline passed while it was queued or running"))

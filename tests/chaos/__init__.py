@@ -1,0 +1,1 @@
+"""Everything at once against a real pair: see run.py."""
