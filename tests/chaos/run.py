@@ -21,9 +21,11 @@ from pathlib import Path
 
 import aiohttp
 import grpc
-from chaos.clients import CLIENTS, Client, Crowd
 from contract.client import ask
 from harness import DIGITS, Service, metric, start_predictor, start_transformer
+from tandem.memory.region import SHM
+
+from chaos.clients import CLIENTS, Client, Crowd
 
 MODEL = ("--model_name=digits", f"--model_dir={DIGITS}", "--enable_latency_logging=false")
 GROWTH = 64.0  # MB that the transformer may have gained
@@ -123,7 +125,7 @@ class Run:
             found.append(f"{now.files} open files, {before.files} at first")
         if now.megabytes > before.megabytes + GROWTH:
             found.append(f"{now.megabytes:.0f} MB, {before.megabytes:.0f} at first")
-        if names := [name for name in os.listdir("/dev/shm") if name.startswith("tandem-")]:
+        if names := [name for name in os.listdir(SHM) if name.startswith("tandem-")]:
             found.append(f"left in /dev/shm: {names}")
         if ask(f"{self.transformer.url}/v2/health/ready").status != 200:
             found.append("the transformer is not ready")

@@ -39,7 +39,10 @@ def test_a_run_that_hangs_is_told_and_readiness_follows(tmp_path: Path) -> None:
         assert (status, "deadline passed" in text) == (504, True)
         assert readiness(pair.predictor) == (503, 503)
         assert ask(f"{pair.predictor.url}/v2/health/live").status == 200
-        assert "model 'echo': every instance of the model hangs" in ask(f"{pair.predictor.url}/v2/health/ready").json["error"]
+        assert (
+            "model 'echo': every instance of the model hangs"
+            in ask(f"{pair.predictor.url}/v2/health/ready").json["error"]
+        )
         assert infer(pair.predictor, 1.0)[0] == 503
         assert until(pair.transformer, 503)
         gates.let_through()

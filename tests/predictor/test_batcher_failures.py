@@ -48,11 +48,10 @@ async def test_a_failing_batch_is_retried_one_by_one_so_that_only_the_culprit_fa
 
 
 @pytest.mark.parametrize("leaves", ["by itself", "by its deadline"])
-async def test_a_failing_batch_is_not_retried_for_who_does_not_wait_any_more(
-    leaves: str):
+async def test_a_failing_batch_is_not_retried_for_who_does_not_wait_any_more(leaves: str):
     async with Rig(FakeRuntime(failing_on(2, ValueError("odd")), held=True)) as rig:
         await rig.occupy()
-        first, culprit = await rig.submit(x(1), x(2))
+        first, culprit = await rig.submit(x(1), x(2), priority=1)
         (gone,) = await rig.submit(x(3), deadline=NEVER if leaves == "by itself" else Deadline.after(0.2))
         rig.runtime.let()
         await rig.runtime.entered()  # the batch

@@ -12,13 +12,13 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
 from tandem.deadline import Deadline
-from tandem.errors import DeadlineExceeded, InvalidInput, Overloaded, TandemError, Unavailable
+from tandem.errors import InvalidInput, Overloaded, TandemError, Unavailable
 from tandem.inference import Arrays
 from tandem.metrics import ModelMetrics
 from tandem.model.statistics import Statistics
