@@ -63,7 +63,7 @@ soak: setup $(MODEL) ## memory over MINUTES (10) of load, after a minute of warm
 	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
 
 chaos: setup ## MINUTES (5) of good, bad and hostile clients while the predictor is killed and restarted; SEED (1)
-	@cd tests && ../$(BIN)/python -m chaos.run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
+	@PYTHONPATH=tests $(BIN)/python -m chaos.run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
 
 clean: ## remove everything that make made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

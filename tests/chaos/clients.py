@@ -9,6 +9,9 @@ import json
 import random
 import socket
 import struct
+import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -259,3 +262,36 @@ CLIENTS: dict[Client, int] = {  # and how many of each
     slow: 2,
     hostile: 2,
 }
+
+
+async def crowd(http_port: int, grpc_port: int, seconds: float, seed: str) -> dict[str, Counter[str]]:
+    """Everyone asks again and again; how often each outcome was seen."""
+    end = time.monotonic() + seconds
+    outcomes: dict[str, Counter[str]] = {client.__name__: Counter() for client in CLIENTS}
+    connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=60)
+    target = f"127.0.0.1:{grpc_port}"
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+        grpc.aio.insecure_channel(target) as channel,
+        asyncio.TaskGroup() as group,
+    ):
+        made = Crowd(http_port, target, random.Random(seed), session, channel)
+        for client, count in CLIENTS.items():
+            for _ in range(count):
+                group.create_task(_again(client, made, end, outcomes[client.__name__]))
+    return outcomes
+
+
+async def _again(client: Client, made: Crowd, end: float, outcomes: Counter[str]) -> None:
+    while time.monotonic() < end:
+        try:
+            outcome = await client(made)
+        except (aiohttp.ClientConnectionError, ConnectionError) as error:
+            outcome = "cut off" if client is hostile else f"UNEXPECTED {error!r}"  # who sends nonsense may be cut off
+        outcomes[outcome] += 1
+        await asyncio.sleep(made.chance.random() * 0.01)
+
+
+if __name__ == "__main__":
+    ports, length, seed_text = [int(text) for text in sys.argv[1:3]], float(sys.argv[3]), sys.argv[4]
+    print(json.dumps(asyncio.run(crowd(*ports, length, seed_text))))

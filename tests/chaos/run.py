@@ -9,7 +9,7 @@ nothing is in flight; threads, file descriptors, shared memory and memory are ba
 from __future__ import annotations
 
 import argparse
-import asyncio
+import json
 import os
 import random
 import signal
@@ -19,13 +19,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
-import grpc
 from contract.client import ask
-from harness import DIGITS, Service, metric, start_predictor, start_transformer
+from harness import DIGITS, Process, Service, metric, start_predictor, start_transformer
 from tandem.memory.region import SHM
-
-from chaos.clients import CLIENTS, Client, Crowd
 
 MODEL = ("--model_name=digits", f"--model_dir={DIGITS}", "--enable_latency_logging=false")
 GROWTH = 64.0  # MB that the transformer may have gained
@@ -49,60 +45,40 @@ class Held:
 
 
 class Run:
-    """One run; `outcomes` by the name of the client."""
+    """One run. The crowd is a process of its own: gRPC does not survive the forks that start a predictor."""
 
     def __init__(self, minutes: float, seed: int) -> None:
         self.chance = random.Random(seed)
         self.seconds = minutes * 60
-        self.outcomes: dict[str, Counter[str]] = {client.__name__: Counter() for client in CLIENTS}
         self.deaths: Counter[str] = Counter()
         self.predictor = start_predictor(*MODEL)
         flags = ("--transformer=identity", "--model_name=digits", "--enable_latency_logging=false")
         self.transformer = start_transformer(self.predictor.grpc_port, *flags)
 
-    async def go(self) -> list[str]:
-        """The run; what is wrong with what is left afterwards."""
+    def go(self) -> tuple[dict[str, dict[str, int]], list[str]]:
+        """The outcomes by client, and what is wrong with what is left afterwards."""
+        self._crowd(5).end(60)  # a quiet start: what is needed in any case
+        before = Held.of(self.transformer.process.process.pid)
         end = time.monotonic() + self.seconds
-        connector = aiohttp.TCPConnector(limit=0)
-        timeout = aiohttp.ClientTimeout(total=60)
-        async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-            grpc.aio.insecure_channel(self.transformer.target) as channel,
-        ):
-            crowd = Crowd(self.transformer.http_port, self.transformer.target, self.chance, session, channel)
-            await self._crowd(crowd, time.monotonic() + 5)  # a quiet start: what is needed in any case
-            before = Held.of(self.transformer.process.process.pid)
-            killing = asyncio.create_task(self._kill(end))
-            await self._crowd(crowd, end)
-            await killing
-        return await asyncio.to_thread(self._left, before)
+        crowd = self._crowd(self.seconds)
+        self._kill(end - 8)
+        if crowd.end(self.seconds + 120):
+            return {}, [f"the crowd failed: {crowd.log[-2000:]}"]
+        return json.loads(crowd.lines[-1]), self._left(before)
 
-    async def _crowd(self, crowd: Crowd, end: float) -> None:
-        async with asyncio.TaskGroup() as group:
-            for client, count in CLIENTS.items():
-                for _ in range(count):
-                    group.create_task(self._ask(client, crowd, end))
+    def _crowd(self, seconds: float) -> Process:
+        ports = (str(self.transformer.http_port), str(self.transformer.grpc_port))
+        return Process.python("chaos.clients", *ports, str(seconds), str(self.chance.random()))
 
-    async def _ask(self, client: Client, crowd: Crowd, end: float) -> None:
-        while time.monotonic() < end:
-            try:
-                outcome = await client(crowd)
-            except (aiohttp.ClientConnectionError, ConnectionError) as error:
-                # a hostile neighbour never shares our connection: only who sends nonsense may be cut off
-                outcome = "cut off" if client.__name__ == "hostile" else f"UNEXPECTED {error!r}"
-            self.outcomes[client.__name__][outcome] += 1
-            await asyncio.sleep(self.chance.random() * 0.01)
-
-    async def _kill(self, end: float) -> None:
+    def _kill(self, end: float) -> None:
         """The predictor dies, by SIGKILL mostly, stays away for a while, and comes back to the same port."""
-        while time.monotonic() + 8 < end:
-            await asyncio.sleep(self.chance.uniform(2, 8))
+        while time.monotonic() < end:
+            time.sleep(self.chance.uniform(2, 8))
             number = self.chance.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
             self.deaths[number.name] += 1
-            await asyncio.to_thread(self.predictor.process.stop, number)
-            await asyncio.sleep(self.chance.uniform(0, 2))
-            port = self.predictor.grpc_port
-            self.predictor = await asyncio.to_thread(start_predictor, *MODEL, grpc_port=port)
+            self.predictor.process.stop(number)
+            time.sleep(self.chance.uniform(0, 2))
+            self.predictor = start_predictor(*MODEL, grpc_port=self.predictor.grpc_port)
 
     def _left(self, before: Held) -> list[str]:
         """What is not as it was, once all had time to settle."""
@@ -149,12 +125,12 @@ def main() -> int:
     chosen = parser.parse_args()
     run = Run(chosen.minutes, chosen.seed)
     try:
-        problems = asyncio.run(run.go())
+        clients, problems = run.go()
     finally:
-        problems_at_end = run.stop()
-    problems += problems_at_end
-    for name, outcomes in run.outcomes.items():
-        print(f"{name:12} " + ", ".join(f"{outcome} {count}" for outcome, count in outcomes.most_common(12)))
+        at_end = run.stop()
+    problems += at_end
+    for name, outcomes in clients.items():
+        print(f"{name:12} " + ", ".join(f"{outcome} {count}" for outcome, count in outcomes.items()))
         problems += [f"{name}: {outcome} ({count})" for outcome, count in outcomes.items() if outcome[:1].isupper()]
     print(f"the predictor was ended {sum(run.deaths.values())} times: {dict(run.deaths)}")
     print(*(f"NOT AS PROMISED: {problem}" for problem in problems), sep="\n")
