@@ -57,8 +57,12 @@ class Predictor:
     async def start(self) -> None:
         """Open both doors, then load and warm the models; ready when it returns. Raises PortTaken or LoadError."""
         await self.doors.open(self._settings.grpc_socket)
-        for file in self._files:
-            await self._add(file)
+        try:
+            for file in self._files:
+                await self._add(file)
+        except LoadError:
+            await self.doors.close()  # gRPC's server does not survive the event loop in silence
+            raise
         self._loaded.set(None)
         ports = {"http_port": self.doors.http_port, "grpc_port": self.doors.grpc_port}
         log.info("ready", extra=ports | {"models": self._repository.names})

@@ -21,6 +21,7 @@ from tandem.errors import DeadlineExceeded, PayloadTooLarge, TandemError, Unavai
 from tandem.oip import handoff_pb2 as pb
 from tandem.oip import handoff_pb2_grpc as pb_grpc
 from tandem.oip import inference_pb2 as oip
+from tandem.timings import PHASES
 
 log = logging.getLogger("tandem.handoff")
 
@@ -132,7 +133,8 @@ class Connection(Packets):
             elif len(body) > self._bound:
                 future.set_exception(PayloadTooLarge(f"the predictor's answer is larger than max {self._bound} bytes"))
             else:
-                future.set_result((wire.decode_response(body), dict(reply.phases)))
+                phases = {name: reply.phases[name] for name in PHASES if name in reply.phases}  # a map has no order
+                future.set_result((wire.decode_response(body), phases))
 
     def ended(self) -> None:
         """The predictor has gone, and with it the answers that are due."""
