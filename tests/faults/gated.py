@@ -24,3 +24,10 @@ class Gated(Transformer):
             with self.gate.open("rb", buffering=0) as file:
                 file.read(1)
         return inputs
+
+
+class Blocking(Gated):
+    """The same on the event loop, which is the mistake."""
+
+    async def preprocess(self, inputs: Arrays, context: Context) -> Arrays:  # type: ignore[override]
+        return super().preprocess(inputs, context)

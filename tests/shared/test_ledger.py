@@ -35,6 +35,7 @@ class Book:
             self.metrics,
             lambda: ["digits"],
             max_in_flight=max_in_flight,
+            max_bytes=100,
             default_timeout=default_timeout,
             access_log=access_log,
         )
@@ -124,6 +125,18 @@ def test_one_call_over_the_limit_is_refused_at_once_and_the_next_is_taken_again(
     assert book.outcomes() == {"OK": 1, "RESOURCE_EXHAUSTED": 1}
     book.serve()
     assert book.outcomes()["OK"] == 2
+
+
+def test_bytes_over_the_limit_of_all_calls_are_refused_and_free_again_with_their_call():
+    book = Book(max_in_flight=9)
+    with book.ledger.open("http", "digits", {}) as first:
+        book.ledger.hold(first, 60)
+        book.ledger.hold(first, 40)
+        with pytest.raises(errors.Overloaded, match="over 100 bytes"), book.ledger.open("http", "digits", {}) as second:
+            book.ledger.hold(second, 1)
+        assert book.ledger.bytes == 100
+    assert book.ledger.bytes == 0
+    assert book.value("tandem_rejected_total", reason="bytes") == 1
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ class Door:
 @pytest.fixture
 async def door():
     endpoint, readiness, metrics = EchoEndpoint(), Readiness(), ServerMetrics(CollectorRegistry(), "fake", "1")
-    ledger = WatchedLedger(metrics, endpoint.models, max_in_flight=1, default_timeout=60.0, access_log=False)
+    bounds = {"max_in_flight": 1, "max_bytes": 2**30}
+    ledger = WatchedLedger(metrics, endpoint.models, **bounds, default_timeout=60.0, access_log=False)
     servicer = InferenceServicer(endpoint, readiness, ledger, Limits())
     async with grpc_channel(partial(pb_grpc.add_GRPCInferenceServiceServicer_to_server, servicer)) as channel:
         part = readiness.part("model", None)

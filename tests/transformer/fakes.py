@@ -19,7 +19,9 @@ from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
-from tandem_transformer.predictor import Address, GrpcPredictor
+from tandem_transformer.channel import Address
+from tandem_transformer.forwarding import Forwarding
+from tandem_transformer.predictor import GrpcPredictor
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = sorted((ROOT / "examples" / "image-classification" / "photos").glob("*.jpg"))
@@ -152,7 +154,7 @@ async def client(target: int | str, *, retries: int = 0, most: int = 2**20) -> A
     """The client under test, of a port of this machine or any other target."""
     target = f"127.0.0.1:{target}" if isinstance(target, int) else target
     address = Address(target, max_receive=most, max_send=most, retries=retries)
-    made = GrpcPredictor(address, ThreadPoolExecutor(1))
+    made = GrpcPredictor(address, ThreadPoolExecutor(1), Forwarding())
     try:
         yield made
     finally:

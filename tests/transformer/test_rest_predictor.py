@@ -22,6 +22,7 @@ from tandem.errors import (
     Unavailable,
 )
 from tandem.inference import Call, InferRequest
+from tandem_transformer.forwarding import Forwarding
 from tandem_transformer.rest_predictor import RestPredictor, V1Predictor, V2Predictor
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -37,7 +38,7 @@ async def serving(handler: Handler, kind: type[RestPredictor]) -> AsyncIterator[
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    predictor = kind(f"http://127.0.0.1:{runner.addresses[0][1]}", LIMIT)
+    predictor = kind(f"http://127.0.0.1:{runner.addresses[0][1]}", LIMIT, Forwarding())
     try:
         yield predictor
     finally:
@@ -160,7 +161,7 @@ async def test_an_answer_over_the_limit_is_not_taken(chunked: bool) -> None:
 async def test_a_predictor_that_is_not_there_is_unavailable() -> None:
     async with serving(answering(200, {}), V2Predictor) as predictor:
         pass
-    gone = V2Predictor("http://127.0.0.1:1", LIMIT)
+    gone = V2Predictor("http://127.0.0.1:1", LIMIT, Forwarding())
     try:
         with pytest.raises(Unavailable, match="cannot be reached"):
             await gone.ready("m", pending=False)

@@ -74,6 +74,18 @@ class NotFound(TandemError):
     status = StatusCode.NOT_FOUND
 
 
+class Unauthenticated(TandemError):
+    """No token, or an unknown one: 401, UNAUTHENTICATED."""
+
+    status = StatusCode.UNAUTHENTICATED
+
+
+class PermissionDenied(TandemError):
+    """A caller who is known and may not: 403, PERMISSION_DENIED."""
+
+    status = StatusCode.PERMISSION_DENIED
+
+
 class Overloaded(TandemError):
     """A queue is full; come back later: 429, RESOURCE_EXHAUSTED."""
 
@@ -126,7 +138,7 @@ _CLASSES: dict[StatusCode, type[TandemError]] = {
     cls.status: cls
     for cls in (
         *(InvalidInput, FailedPrecondition, NotFound, Overloaded),
-        *(Unavailable, DeadlineExceeded, Cancelled, Unimplemented),
+        *(Unauthenticated, PermissionDenied, Unavailable, DeadlineExceeded, Cancelled, Unimplemented),
     )
 }
 _CLASSES[StatusCode.OUT_OF_RANGE] = InvalidInput

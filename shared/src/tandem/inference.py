@@ -106,6 +106,7 @@ class Call:
     id: str = ""  # known once the request is decoded
     timings: Timings = field(default_factory=Timings)
     batch_rows: int = 0
+    size: int = 0  # bytes of its request that are held; the ledger counts them
     shared_memory: bool = False  # the way of its tensors to the predictor
 
     def begin(self, request: InferRequest) -> None:

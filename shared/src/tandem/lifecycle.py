@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -158,6 +159,39 @@ class StopSignal:
         self.request()
 
 
+class Heartbeat:
+    """Says where the event loop is stuck, from a thread of its own: then no probe is answered, and nobody knows why."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, patience: float = 3.0) -> None:
+        self._loop = loop
+        self._patience = patience  # seconds without a sign of life
+        self._ended = threading.Event()
+        self._owner = threading.get_ident()
+
+    def __enter__(self) -> None:
+        threading.Thread(target=self._listen, name="heartbeat", daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+
+    def _listen(self) -> None:
+        while not self._ended.wait(1.0):
+            alive = threading.Event()
+            try:
+                self._loop.call_soon_threadsafe(alive.set)
+            except RuntimeError:  # it is closed
+                return
+            if not alive.wait(self._patience):
+                self._tell()
+                while not alive.wait(1.0) and not self._ended.is_set():
+                    pass
+                log.warning("the event loop goes on")
+
+    def _tell(self) -> None:
+        stack = "".join(traceback.format_stack(sys._current_frames().get(self._owner)))
+        log.error("the event loop is stuck: nothing is answered", extra={"seconds": self._patience, "stack": stack})
+
+
 def main(
     cls: type[S],
     program: str,
@@ -237,8 +271,9 @@ async def _serve(make: Callable[[], Service]) -> None:
     stop.install()
     worker.on_orphaned(stop.request)
     service = make()
-    async with asyncio.TaskGroup() as group:
-        starting = group.create_task(service.start())
-        await stop.wait()
-        await service.shutdown()
-        starting.cancel()
+    with Heartbeat(asyncio.get_running_loop()):
+        async with asyncio.TaskGroup() as group:
+            starting = group.create_task(service.start())
+            await stop.wait()
+            await service.shutdown()
+            starting.cancel()

@@ -11,12 +11,16 @@ from tandem import cpus
 from tandem.doors.doors import Doors
 from tandem.lifecycle import Fatal
 from tandem.metrics import TransformerMetrics
+from tandem.security.tls import ClientTls, require_pair
+from tandem.security.tokens import Tokens
 from tandem.workers import worker
 
 from tandem_transformer import __version__
+from tandem_transformer.channel import Address
+from tandem_transformer.forwarding import Forwarding
 from tandem_transformer.link import Link
 from tandem_transformer.pipeline import Pipeline
-from tandem_transformer.predictor import Address, GrpcPredictor
+from tandem_transformer.predictor import GrpcPredictor
 from tandem_transformer.rest_predictor import V1Predictor, V2Predictor
 from tandem_transformer.settings import GRPC, Settings, base_url, options, target
 from tandem_transformer.transformer import find
@@ -58,7 +62,7 @@ class Gateway:
         self._watching = asyncio.current_task()
         async with asyncio.TaskGroup() as group:
             if isinstance(self._predictor, GrpcPredictor):
-                group.create_task(self._predictor.keep_handoff())
+                group.create_task(self._predictor.keep())
             await self._link.watch(self._fitted, follow=self._settings.enable_predictor_health_check)
 
     async def shutdown(self) -> None:
@@ -77,12 +81,15 @@ class Gateway:
 
 def predictor(settings: Settings, executor: Executor) -> GrpcPredictor | V1Predictor | V2Predictor:
     """The predictor, by the protocol that it speaks. Raises Fatal on an address that does not suit it."""
+    forwarding = Forwarding(settings.forward_headers)
     if settings.hop_protocol == GRPC:
-        return GrpcPredictor(address(settings), executor)
+        return GrpcPredictor(address(settings), executor, forwarding)
     if settings.predictor_host.startswith("unix:"):
         raise Fatal(f"--predictor_host={settings.predictor_host}: a Unix socket is for --predictor_protocol={GRPC}")
     kind = V1Predictor if settings.hop_protocol == "v1" else V2Predictor
-    return kind(base_url(settings.predictor_host), max(settings.max_message_bytes, settings.max_send))
+    most = max(settings.max_message_bytes, settings.max_send)
+    tls = client_tls(settings)
+    return kind(base_url(settings.predictor_host, tls is not None), most, forwarding, tls, tokens(settings))
 
 
 def address(settings: Settings) -> Address:
@@ -94,4 +101,22 @@ def address(settings: Settings) -> Address:
         retries=settings.predictor_request_retries,
         shared_memory=settings.shared_memory,
         local_socket=settings.local_socket,
+        tls=client_tls(settings),
+        tokens=tokens(settings),
     )
+
+
+def client_tls(settings: Settings) -> ClientTls | None:
+    """How the hop is encrypted, if it is; raises Fatal."""
+    certificate, key = settings.predictor_ssl_certfile, settings.predictor_ssl_keyfile
+    require_pair("predictor_ssl_", certificate, key, [])
+    https = settings.hop_protocol != GRPC and settings.predictor_host.startswith("https://")
+    if not (https or settings.predictor_use_ssl or certificate or settings.predictor_ssl_ca_certs):
+        return None
+    return ClientTls(certificate, key, settings.predictor_ssl_ca_certs, settings.predictor_ssl_server_name)
+
+
+def tokens(settings: Settings) -> Tokens | None:
+    """What proves to the predictor who calls, if anything; raises Fatal."""
+    path = settings.predictor_auth_token_file
+    return Tokens(path, "predictor_auth_token_file") if path else None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import TypeAlias
 
 import grpc
 from tandem.codec import message as codec
@@ -27,63 +26,35 @@ from tandem.errors import (
 from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata
 from tandem.oip import inference_pb2 as pb
-from tandem.oip import inference_pb2_grpc as pb_grpc
 from tandem.timings import parse
 
 from tandem_transformer import local
-from tandem_transformer.handoff import Handoff, room_of
-from tandem_transformer.local import Answer, LocalSocket, Refused
+from tandem_transformer.channel import Address, Line
+from tandem_transformer.forwarding import Forwarding
+from tandem_transformer.handoff import room_of
+from tandem_transformer.local import Answer, Refused
 
-FORWARDED = ("traceparent", "tracestate", "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
+log = logging.getLogger("tandem.transformer")
+
 MARGIN = 0.005  # seconds before the caller's deadline at which the predictor's answer is wanted
 PREDICTOR_PHASES = ("decode", "queue", "batch", "inference", "encode")
 STATUSES = {int(status.value[0]): status for status in grpc.StatusCode}
-_Infer: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, Frame[pb.ModelInferResponse]]"  # generic in the stubs only
+_LAST = 60.0  # seconds for the calls on a channel that was replaced
 _NEVER_SENT = (  # gRPC's own words for a call that never left; it has no other sign for it
     "failed to connect to all addresses; last error: ",
     "connections to all backends failing; last error: ",
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the predictor is: a gRPC target, and the sizes and retries of the calls to it."""
-
-    target: str
-    max_receive: int
-    max_send: int
-    retries: int
-    shared_memory: str = "auto"  # auto, on or off
-    local_socket: str = "auto"  # auto or off
-
-
 class GrpcPredictor:
-    """A predictor that speaks the Open Inference Protocol over gRPC. The channel reconnects by itself."""
+    """A predictor that speaks the Open Inference Protocol over gRPC. A channel reconnects by itself."""
 
-    def __init__(self, address: Address, executor: Executor) -> None:
-        self._retries = address.retries
-        self._budget = RetryBudget()
-        self._channel = grpc.aio.insecure_channel(
-            address.target,
-            options=[
-                ("grpc.max_receive_message_length", address.max_receive),
-                ("grpc.max_send_message_length", address.max_send),
-                ("grpc.keepalive_time_ms", 330_000),  # gRPC servers answer pings within 5 minutes with GOAWAY
-                ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.min_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1_000),
-                ("grpc.enable_http_proxy", 0),  # the predictor is next door, whatever http_proxy says
-                ("grpc.use_local_subchannel_pool", 1),  # one connection, and not one shared with other channels
-            ],
-        )
-        self._stub = pb_grpc.GRPCInferenceServiceStub(self._channel)
-        self._infer: _Infer = self._channel.unary_unary(
-            "/inference.GRPCInferenceService/ModelInfer", None, wire.decode_response
-        )
+    def __init__(self, address: Address, executor: Executor, forwarding: Forwarding) -> None:
         self._address = address
-        self._local = LocalSocket(self._channel, address.max_receive)
-        self._handoff = Handoff(self._channel, executor, insist=address.shared_memory == "on")
+        self._forwarding = forwarding
+        self._executor = executor
+        self._budget = RetryBudget()
+        self._line = Line(address, executor)
 
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:
         """The predictor's answer; adds its phases and `hop`, the rest of the time, to `call.timings`.
@@ -109,7 +80,8 @@ class GrpcPredictor:
     async def metadata(self, name: str) -> ModelMetadata:
         """The model as the predictor describes it; raises TandemError."""
         try:
-            return codec.decode_metadata(await self._stub.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=5))
+            reply = await self._line.stub.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=5)
+            return codec.decode_metadata(reply)
         except grpc.aio.AioRpcError as error:
             raise _rpc_error(error) from None
 
@@ -117,31 +89,44 @@ class GrpcPredictor:
         """Whether the predictor would take a request; `pending` tells it that some are still to come."""
         metadata = ((PENDING, "1"),) if pending else ()
         try:
-            reply = await self._stub.ModelReady(pb.ModelReadyRequest(name=name), timeout=5, metadata=metadata)
+            reply = await self._line.stub.ModelReady(pb.ModelReadyRequest(name=name), timeout=5, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise _rpc_error(error) from None
         return reply.ready
 
-    async def keep_handoff(self) -> None:
-        """Share memory and a local socket with the predictor where that can be, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            if self._address.shared_memory != "off":
-                group.create_task(self._handoff.keep())
-            if self._address.local_socket != "off":
-                group.create_task(self._local.keep())
+    async def keep(self) -> None:
+        """Keep the side ways open; with other certificates, call on another channel. Until cancelled."""
+        while True:
+            line = self._line
+            keeping = asyncio.ensure_future(line.keep())
+            try:
+                await self._until_stale()
+            finally:
+                keeping.cancel()
+                await asyncio.wait([keeping])
+            self._line = Line(self._address, self._executor)
+            await line.channel.close(_LAST)
 
     async def close(self) -> None:
         """Close the channel, at once."""
-        await self._channel.close()
+        await self._line.channel.close()
+
+    async def _until_stale(self) -> None:
+        if self._address.tls:
+            await self._address.tls.changed()
+            log.info("the predictor is called with other certificates from now on")
+        else:
+            await asyncio.Event().wait()
 
     async def _ask(
         self, request: InferRequest, call: Call, deadline: Deadline
     ) -> tuple[InferResponse, Mapping[str, float]]:
         """Send the request, its large tensors by shared memory if there is some."""
-        frame, lease = self._handoff.lend(codec.encode_request(request))
+        line = self._line
+        frame, lease = line.handoff.lend(codec.encode_request(request))
         call.shared_memory = lease is not None
         try:
-            reply, phases = await self._send(frame, call, deadline)
+            reply, phases = await self._send(line, frame, call, deadline)
             response = codec.decode_response(reply, lease.lookup if lease else None)
         except Overloaded:
             raise  # refused before anything was read
@@ -149,35 +134,37 @@ class GrpcPredictor:
             if lease:
                 lease.lose()
                 if isinstance(error, FailedPrecondition):
-                    self._handoff.forget(lease)
+                    line.handoff.forget(lease)
             raise
-        self._handoff.learn(sum(room_of(array) for array in response.outputs.values()))
+        line.handoff.learn(sum(room_of(array) for array in response.outputs.values()))
         return response, phases
 
-    async def _send(self, frame: Frame[pb.ModelInferRequest], call: Call, deadline: Deadline) -> Answer:
+    async def _send(self, line: Line, frame: Frame[pb.ModelInferRequest], call: Call, deadline: Deadline) -> Answer:
         """Call over the local socket if there is one and the request is small, else over gRPC."""
-        data = wire.encode_request(frame)
-        if len(data) > local.MOST or not (connection := self._local.connection):
-            return await self._send_by_grpc(data, forwarded(call), deadline)
+        data, metadata = wire.encode_request(frame), self._forwarding.of(call)
+        if len(data) > local.MOST or not (connection := line.local.connection):
+            return await self._send_by_grpc(line, data, tuple(metadata.items()), deadline)
         deadline.check("the predictor was called")
         try:
-            return await connection.call(data, dict(forwarded(call)), deadline)
+            return await connection.call(data, metadata, deadline)
         except Refused as refused:
             head = refused.head
             raise _error(STATUSES.get(head.status, grpc.StatusCode.UNKNOWN), head.details, head.retry_after) from None
 
-    async def _send_by_grpc(self, data: bytes, metadata: tuple[tuple[str, str], ...], deadline: Deadline) -> Answer:
+    async def _send_by_grpc(
+        self, line: Line, data: bytes, metadata: tuple[tuple[str, str], ...], deadline: Deadline
+    ) -> Answer:
         """Call, and again after a pause if the call was never sent and retries are left."""
         attempt = 0
         while True:
             deadline.check("the predictor was called")
-            rpc = self._infer(data, timeout=deadline.remaining, metadata=metadata)
+            rpc = line.infer(data, timeout=deadline.remaining, metadata=metadata)
             try:
                 reply = await rpc
                 self._budget.refill()
                 return reply, _phases(await rpc.trailing_metadata())
             except grpc.aio.AioRpcError as error:
-                if attempt == self._retries or not _never_sent(error) or not self._budget.take():
+                if attempt == self._address.retries or not _never_sent(error) or not self._budget.take():
                     raise _rpc_error(error) from None
             pause = min(0.1 * 2**attempt, 1.0)
             left = deadline.remaining
@@ -201,14 +188,6 @@ class RetryBudget:
     def refill(self) -> None:
         """A call has succeeded."""
         self._tokens = min(10.0, self._tokens + 0.1)
-
-
-def forwarded(call: Call, **more: str) -> tuple[tuple[str, str], ...]:
-    """The call's tracing headers, and `more`; what a header cannot carry is left out."""
-    values = {name: call.headers[name] for name in FORWARDED if name in call.headers} | more
-    return tuple(
-        (name, text) for name, text in values.items() if text.isascii() and text.isprintable() and len(text) <= 1024
-    )
 
 
 def _phases(trailing: object) -> Mapping[str, float]:

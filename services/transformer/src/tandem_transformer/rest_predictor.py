@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 from tandem.codec import json as v2
@@ -20,9 +21,12 @@ from tandem.errors import (
 )
 from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata
+from tandem.security.tls import ClientTls
+from tandem.security.tokens import Tokens
 from tandem.timings import parse
 
-from tandem_transformer.predictor import MARGIN, PREDICTOR_PHASES, forwarded
+from tandem_transformer.forwarding import Forwarding
+from tandem_transformer.predictor import MARGIN, PREDICTOR_PHASES
 
 _JSON = {"Content-Type": "application/json"}
 _STATUSES: dict[int, type[TandemError]] = {
@@ -45,9 +49,19 @@ class _Reply:
 class RestPredictor:
     """What both protocols share: one session that keeps its connections, and the meaning of statuses."""
 
-    def __init__(self, base: str, max_receive: int) -> None:
-        self._base = base  # http://host:port
+    def __init__(
+        self,
+        base: str,
+        max_receive: int,
+        forwarding: Forwarding,
+        tls: ClientTls | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
+        self._base = base  # http://host:port or https://...
         self._max_receive = max_receive
+        self._forwarding = forwarding
+        self._tls = tls
+        self._tokens = tokens
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -59,11 +73,11 @@ class RestPredictor:
         """One exchange; raises the TandemError that stands for its failure."""
         self._session = self._session or aiohttp.ClientSession()  # made on the loop that uses it
         remaining = call.deadline.earlier(MARGIN).remaining if call else 5.0
-        headers = _JSON | _headers(call, remaining) if call else _JSON
+        headers = _JSON | self._headers(call, remaining)
         timeout = aiohttp.ClientTimeout(total=remaining)
         try:
             async with self._session.request(
-                method, self._base + path, data=body, headers=headers, timeout=timeout
+                method, self._base + path, data=body, headers=headers, timeout=timeout, **self._encryption()
             ) as r:
                 data = await self._read(r)
                 if r.status >= 300:
@@ -74,6 +88,21 @@ class RestPredictor:
             raise DeadlineExceeded("the request's deadline passed while the predictor worked on it") from None
         except aiohttp.ClientError:
             raise Unavailable("the predictor cannot be reached", retry_after=1) from None
+
+    def _headers(self, call: Call | None, remaining: float | None) -> dict[str, str]:
+        own = {"authorization": f"Bearer {self._tokens.first}"} if self._tokens else {}
+        if not call:
+            return own
+        own["x-request-id"] = call.id
+        if remaining is not None:
+            own["x-request-timeout-ms"] = str(max(1, int(remaining * 1e3)))
+        return self._forwarding.of(call, **own)
+
+    def _encryption(self) -> dict[str, Any]:
+        """At each request, so that other certificates count from the next connection on."""
+        if not self._tls:
+            return {}
+        return {"ssl": self._tls.context(), "server_hostname": self._tls.server_name or None}
 
     async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
         """The whole answer, of at most the size that is taken."""
@@ -140,13 +169,6 @@ class V1Predictor(RestPredictor):
         """Whether the predictor would take a request."""
         await self._ask("GET", f"/v1/models/{name}")
         return True
-
-
-def _headers(call: Call, remaining: float | None) -> dict[str, str]:
-    more = {"x-request-id": call.id}
-    if remaining is not None:
-        more["x-request-timeout-ms"] = str(max(1, int(remaining * 1e3)))
-    return dict(forwarded(call, **more))
 
 
 def _time(call: Call, reply: _Reply, seconds: float) -> None:

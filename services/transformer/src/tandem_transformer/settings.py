@@ -9,6 +9,8 @@ from tandem.doors.settings import PORT, SECONDS, DoorSettings
 from tandem.lifecycle import Fatal
 from tandem.settings import boolean, choice, flag, integer, text
 
+from tandem_transformer.forwarding import names
+
 GRPC = "grpc-v2"
 
 
@@ -47,6 +49,15 @@ class Settings(DoorSettings):
     local_socket: str = flag(
         "auto", choice("auto", "off"), "small calls by a local socket where there is one; off: by gRPC", "predictor"
     )
+    predictor_use_ssl: bool = flag(False, boolean, "TLS to the predictor", "security")
+    predictor_ssl_ca_certs: str = flag("", text, "PEM authorities to trust there [the system's]", "security")
+    predictor_ssl_certfile: str = flag("", text, "PEM certificate to show there", "security")
+    predictor_ssl_keyfile: str = flag("", text, "PEM key of it", "security")
+    predictor_ssl_server_name: str = flag("", text, "name in its certificate, if not the host's", "security")
+    predictor_auth_token_file: str = flag("", text, "bearer token to send there: the file's first line", "security")
+    forward_headers: tuple[str, ...] = flag(
+        (), names, "headers to pass on to the predictor beside those of tracing, with commas between", "security"
+    )
     http_port: int = flag(8000, PORT, "port of REST, health and /metrics", "ports")
     drain_delay: float = flag(0.0, SECONDS, "seconds served on after readiness goes false", "shutdown")
 
@@ -69,14 +80,14 @@ def target(host: str) -> str:
     return f"{bare}:{8082 if bare in ('localhost', '127.0.0.1', '[::1]') else 80}"
 
 
-def base_url(host: str) -> str:
+def base_url(host: str, tls: bool = False) -> str:
     """The URL of a REST --predictor_host: without a port, 8080 on this machine and 80 elsewhere."""
     if host.startswith("https://"):
         return host.rstrip("/")
     bare = target(host)
     if bare.endswith(":8082") and ":8082" not in host:
         bare = bare.removesuffix("8082") + "8080"
-    return f"http://{bare}"
+    return f"{'https' if tls else 'http'}://{bare}"
 
 
 def options(given: str) -> Mapping[str, str]:

@@ -18,6 +18,8 @@ from tandem.lifecycle import Readiness
 from tandem.memory.regions import Regions
 from tandem.metrics import ServerMetrics
 from tandem.oip import handoff_pb2_grpc
+from tandem.security.tls import ServerTls, require_pair
+from tandem.security.tokens import Tokens
 from tandem.workers import worker
 
 
@@ -40,19 +42,31 @@ class Doors:
             metrics,
             endpoint.models,
             max_in_flight=settings.max_in_flight,
+            max_bytes=settings.max_bytes,
             default_timeout=default_timeout or None,
             access_log=settings.enable_latency_logging,
         )
-        bounds = Bounds(settings.max_receive, settings.max_send, settings.limits, settings.enable_docs_url)
+        tokens = Tokens(settings.auth_token_file, "auth_token_file") if settings.auth_token_file else None
+        self._tls = server_tls(settings)
+        bounds = Bounds(
+            settings.max_receive,
+            settings.max_send,
+            settings.limits,
+            settings.enable_docs_url,
+            tokens,
+            tuple(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
+        )
         rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, bounds, regions=regions)
         servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits, regions)
-        sizes = {
-            "max_receive": settings.max_receive,
-            "max_send": settings.max_send,
-            "max_metadata": settings.max_header_bytes,
-        }
-        self._http = HttpServer(rest.application(), settings.grace, settings.max_header_bytes)
-        self._grpc = grpc_server.make(servicer, self.readiness, **sizes)
+        self._http = HttpServer(rest.application(), settings.grace, settings.max_header_bytes, self._tls)
+        self._grpc = grpc_server.make(
+            servicer,
+            self.readiness,
+            max_receive=settings.max_receive,
+            max_send=settings.max_send,
+            max_metadata=settings.max_header_bytes,
+            tokens=tokens,
+        )
         self._local = LocalDoor(servicer.infer, settings.max_send)
         self._handoff: HandoffServicer | None = None
         self.http_port = self.grpc_port = 0
@@ -65,7 +79,7 @@ class Doors:
     async def open(self, unix: str = "") -> None:
         """Listen, on a Unix socket too if one is named; raises PortTaken before anything is served."""
         settings = self._settings
-        self.grpc_port = grpc_server.bind(self._grpc, Listen(settings.host, settings.grpc_port, unix))
+        self.grpc_port = grpc_server.bind(self._grpc, Listen(settings.host, settings.grpc_port, unix), self._tls)
         self.http_port = await self._http.start(Listen(settings.host, settings.http_port))
         if self._handoff:
             await self._local.open()
@@ -78,3 +92,11 @@ class Doors:
             self._handoff.close()
         grace = self._settings.grace
         await asyncio.gather(self._local.close(grace), self._grpc.stop(grace), self._http.stop())
+
+
+def server_tls(settings: DoorSettings) -> ServerTls | None:
+    """TLS for both doors, if there is a certificate; raises Fatal."""
+    require_pair("ssl_", settings.ssl_certfile, settings.ssl_keyfile, [settings.ssl_ca_certs])
+    if not settings.ssl_certfile:
+        return None
+    return ServerTls(settings.ssl_certfile, settings.ssl_keyfile, settings.ssl_ca_certs)

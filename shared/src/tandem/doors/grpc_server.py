@@ -17,6 +17,8 @@ from tandem.doors.translation import Translating
 from tandem.lifecycle import Fatal, Readiness
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
+from tandem.security.tls import ServerTls
+from tandem.security.tokens import Guard, Tokens
 from tandem.workers import worker
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -36,7 +38,13 @@ class Listen:
 
 
 def make(
-    servicer: InferenceServicer, readiness: Readiness, *, max_receive: int, max_send: int, max_metadata: int
+    servicer: InferenceServicer,
+    readiness: Readiness,
+    *,
+    max_receive: int,
+    max_send: int,
+    max_metadata: int,
+    tokens: Tokens | None = None,
 ) -> grpc.aio.Server:
     """A server with inference, health and reflection, bound to nothing yet."""
     options = [
@@ -49,7 +57,7 @@ def make(
         ("grpc.keepalive_permit_without_calls", 1),  # a client may probe an idle connection ...
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # ... as often as this
     ]
-    server = grpc.aio.server(options=options)
+    server = grpc.aio.server(options=options, interceptors=[Guard(tokens)] if tokens else None)
     registrar = Translating(server)  # has what registering needs of a server
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, registrar)  # type: ignore[arg-type]
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(readiness, frozenset({SERVICE})), server)
@@ -57,12 +65,12 @@ def make(
     return server
 
 
-def bind(server: grpc.aio.Server, listen: Listen) -> int:
-    """Listen there; returns the port, which the system chooses for port 0. Raises PortTaken."""
+def bind(server: grpc.aio.Server, listen: Listen, tls: ServerTls | None = None) -> int:
+    """Listen there, on the port with TLS if given; returns the port, the system's choice for 0. Raises PortTaken."""
     probe(listen, f"gRPC on port {listen.port} (--grpc_port)")  # gRPC itself tells the reason only to its own log
     if listen.unix:
-        _bind(server, f"unix://{Path(listen.unix).absolute()}", f"--grpc_socket {listen.unix}")
-    return _bind(server, address(listen.host, listen.port), f"port {listen.port} (--grpc_port)")
+        _bind(server, f"unix://{Path(listen.unix).absolute()}", f"--grpc_socket {listen.unix}", None)
+    return _bind(server, address(listen.host, listen.port), f"port {listen.port} (--grpc_port)", tls)
 
 
 def address(host: str, port: int) -> str:
@@ -71,8 +79,10 @@ def address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _bind(server: grpc.aio.Server, target: str, name: str) -> int:
+def _bind(server: grpc.aio.Server, target: str, name: str, tls: ServerTls | None) -> int:
     try:
+        if tls:
+            return server.add_secure_port(target, tls.credentials())
         return server.add_insecure_port(target)
     except RuntimeError as error:
         raise PortTaken(f"cannot listen for gRPC on {name}: {error}") from error

@@ -29,17 +29,20 @@ class Ledger:
         models: Callable[[], Collection[str]],
         *,
         max_in_flight: int,
+        max_bytes: int,
         default_timeout: float | None,
         access_log: bool,
     ) -> None:
         self._metrics = metrics
         self._models = models
         self._max_in_flight = max_in_flight
+        self._max_bytes = max_bytes
         self._default_timeout = default_timeout
         self._access_log = access_log
         self._last_sign = time.monotonic()  # of work, here or announced by a transformer
         self._counted: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # of bounded labels
         self.in_flight = 0
+        self.bytes = 0  # of the requests in flight, as they came
 
     @contextmanager
     def open(
@@ -63,9 +66,18 @@ class Ledger:
             raise
         finally:
             self.in_flight -= 1
+            self.bytes -= call.size
             self._metrics.in_flight.dec()
             self._last_sign = time.monotonic()
             self._close(call, code, time.perf_counter() - start)
+
+    def hold(self, call: Call, size: int) -> None:
+        """So many more bytes of the call's request are here. Raises Overloaded when all are too many together."""
+        call.size += size
+        self.bytes += size
+        if self.bytes > self._max_bytes:
+            self._metrics.rejected.labels("bytes").inc()
+            raise Overloaded(f"the requests in flight have over {self._max_bytes} bytes, the limit; try again later")
 
     def announce(self) -> None:
         """A peer says that calls will still come."""

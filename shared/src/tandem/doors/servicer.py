@@ -166,6 +166,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         """One inference and where its time went, however the message came; `seconds` until the caller's deadline."""
         name = request.message.model_name
         with self._ledger.open("grpc", name, headers, seconds) as call, Alarm(call.deadline) as alarm:
+            self._ledger.hold(call, size_of(request))
             with call.timings.phase("decode"):
                 decoded = codec.decode_request(request, self._limits, self._lookup)
             call.begin(decoded)
@@ -188,6 +189,11 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
             text = INTERNAL
         empty = pb.ModelInferResponse(id=request.id, model_name=request.model_name)
         return pb.ModelStreamInferResponse(error_message=text, infer_response=empty)
+
+
+def size_of(request: Frame[pb.ModelInferRequest]) -> int:
+    """The bytes of its tensors, which are nearly all of a large request."""
+    return sum(len(data) for data in request.raw) or request.message.ByteSize()
 
 
 def headers_of(context: ServicerContext) -> Mapping[str, str]:

@@ -29,6 +29,14 @@ class DoorSettings:
     max_elements: int = flag(2**28, integer(1, 2**40), "elements of one tensor", "limits")
     max_name_length: int = flag(256, integer(1, 65_536), "characters of a tensor's name or a request's id", "limits")
     max_header_bytes: int = flag(16_384, integer(1024, 2**20), "largest header line, or gRPC metadata in all", "limits")
+    max_bytes_in_flight: int = flag(
+        512 * 2**20, integer(1, 2**40), "bytes of all requests worked on; more are refused with 429", "limits"
+    )
+    ssl_certfile: str = flag("", text, "PEM certificate, with its chain: TLS on both ports", "security")
+    ssl_keyfile: str = flag("", text, "PEM key of the certificate", "security")
+    ssl_ca_certs: str = flag("", text, "PEM authorities, one of which must have signed a client's", "security")
+    auth_token_file: str = flag("", text, "bearer tokens, one a line; health and /metrics need none", "security")
+    cors_origins: str = flag("", text, "origins whose pages may call, with commas between; *: all", "security")
     grace: float = flag(30.0, SECONDS, "seconds that a stopping service waits for its calls at most", "shutdown")
     log_level: str = flag("info", choice("debug", "info", "warning", "error"), "least severe lines to log", "logs")
     log_format: str = flag("auto", choice("auto", "json", "console"), "json, console, or auto: by the terminal", "logs")
@@ -47,6 +55,11 @@ class DoorSettings:
     def max_receive(self) -> int:
         """The largest message taken from a client, in bytes."""
         return self.grpc_max_receive_message_length or self.max_message_bytes
+
+    @property
+    def max_bytes(self) -> int:
+        """The most that all requests may hold; the largest one has room when it is alone."""
+        return max(self.max_bytes_in_flight, self.max_receive)
 
     @property
     def max_send(self) -> int:

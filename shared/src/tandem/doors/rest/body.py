@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import hdrs, web
 
 from tandem.doors.rest.server import CODINGS
@@ -10,18 +12,26 @@ from tandem.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
 _CODINGS = ("", "identity", "gzip", "deflate")
 
 
-async def read(http: web.Request, limit: int) -> bytes:
-    """The bytes; raises UnsupportedMediaType, PayloadTooLarge over `limit` bytes, or InvalidInput if it breaks off."""
+async def read(http: web.Request, limit: int, hold: Callable[[int], None] = lambda size: None) -> bytes:
+    """The bytes, of which `hold` is told as they come and may raise.
+
+    Raises UnsupportedMediaType, PayloadTooLarge over `limit` bytes, or InvalidInput if it breaks off.
+    """
     if http.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower() not in _CODINGS:
         raise UnsupportedMediaType(CODINGS)
     if (http.content_length or 0) > limit:
         raise _too_large(limit)
+    chunks, size = [], 0
     try:
-        return await http.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large(limit) from None
+        while chunk := await http.content.readany():
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            hold(len(chunk))
+            chunks.append(chunk)
     except web.RequestPayloadError as error:
         raise InvalidInput("the body cannot be read: it breaks off, or is not what Content-Encoding says") from error
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

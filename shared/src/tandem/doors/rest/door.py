@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
@@ -16,13 +17,14 @@ from tandem.deadline import Alarm, Deadline
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.ledger import Ledger
 from tandem.doors.rest import body as body_of
-from tandem.doors.rest import management, openapi, system_memory
+from tandem.doors.rest import cors, management, openapi, system_memory
 from tandem.doors.translation import INTERNAL
 from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, TandemError
 from tandem.inference import Call, InferRequest, Limits
 from tandem.lifecycle import Readiness
 from tandem.memory.regions import Regions
 from tandem.metrics import ServerMetrics
+from tandem.security.tokens import Tokens
 
 log = logging.getLogger("tandem.http")
 
@@ -41,6 +43,8 @@ class Bounds:
     answer: int  # bytes, before compression
     limits: Limits
     docs: bool
+    tokens: Tokens | None = None  # who has none of them is refused
+    origins: tuple[str, ...] = ()  # whose pages may call from a browser
 
 
 class RestDoor:
@@ -83,12 +87,14 @@ class RestDoor:
         management.add_routes(app.router, self._endpoint, self._bounds.body)
         system_memory.add_routes(app.router, self._regions, self._bounds.body)
         openapi.add_routes(app.router, docs=self._bounds.docs)
+        if self._bounds.origins:
+            cors.allow(app, self._bounds.origins)
         return app
 
     async def _infer(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
         with self._ledger.open("http", model, http.headers) as call, Alarm(_deadline(http, call)) as alarm:
-            body = await body_of.read(http, self._bounds.body)
+            body = await body_of.read(http, self._bounds.body, partial(self._ledger.hold, call))
             request = await self._decode(http, body, call)
             call.begin(request)
             alarm.set(call.deadline)
@@ -110,7 +116,7 @@ class RestDoor:
     async def _v1_predict(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
         with self._ledger.open("http", model, http.headers) as call, Alarm(_deadline(http, call)) as alarm:
-            body = await body_of.read(http, self._bounds.body)
+            body = await body_of.read(http, self._bounds.body, partial(self._ledger.hold, call))
             metadata = await self._endpoint.metadata(model, "")
             with call.timings.phase("decode"):
                 request = v1.decode_request(body, metadata)
@@ -177,6 +183,8 @@ class RestDoor:
 
     async def _translate(self, http: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
+            if self._bounds.tokens and not cors.is_preflight(http):
+                self._bounds.tokens.check_http(http.path, http.headers.get(hdrs.AUTHORIZATION, ""))
             response = await handler(http)
         except TandemError as error:
             response = _error(error)
@@ -196,6 +204,8 @@ def _error(error: TandemError) -> web.Response:
     response = _json({"error": error.message}, error.http_status)
     if error.retry_after is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+    if error.http_status == 401:
+        response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
     return response
 
 

@@ -5,28 +5,34 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from typing import Any
 
 import orjson
 from aiohttp import http_exceptions, web
 
 from tandem.doors.grpc_server import Listen, PortTaken
 from tandem.doors.translation import INTERNAL
+from tandem.security.tls import ServerTls
 from tandem.workers import worker
 
 log = logging.getLogger("tandem.http")
 
 KEEPALIVE_SECONDS = 75.0  # longer than the 60 s after which common load balancers close an idle connection
+_HANDSHAKE = 10.0  # seconds for a TLS handshake, and for a goodbye
 CODINGS = "unknown Content-Encoding; expected gzip, deflate or none"
 
 
 class HttpServer:
     """An application on a port. A client that leaves cancels its handler."""
 
-    def __init__(self, application: web.Application, grace: float, max_header_bytes: int) -> None:
+    def __init__(
+        self, application: web.Application, grace: float, max_header_bytes: int, tls: ServerTls | None = None
+    ) -> None:
         self._runner = web.AppRunner(
             application, handle_signals=False, handler_cancellation=True, shutdown_timeout=grace
         )
         self._max_header_bytes = max_header_bytes
+        self._tls = tls
         self._listening: asyncio.Server | None = None
 
     async def start(self, listen: Listen) -> int:
@@ -35,7 +41,12 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         try:
             self._listening = await loop.create_server(
-                self._connection, listen.host or None, listen.port, backlog=1024, reuse_port=worker.is_worker()
+                self._connection,
+                listen.host or None,
+                listen.port,
+                backlog=1024,
+                reuse_port=worker.is_worker(),
+                **self._encryption(),
             )
         except OSError as error:
             taken = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
@@ -47,6 +58,11 @@ class HttpServer:
         if self._listening:
             self._listening.close()
         await self._runner.cleanup()
+
+    def _encryption(self) -> dict[str, Any]:
+        if self._tls is None:
+            return {}
+        return {"ssl": self._tls.context(), "ssl_handshake_timeout": _HANDSHAKE, "ssl_shutdown_timeout": _HANDSHAKE}
 
     def _connection(self) -> Connection:
         server = self._runner.server

@@ -1,0 +1,79 @@
+"""The gRPC channel to the predictor, and the side ways that were negotiated over it."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import grpc
+from tandem.codec import wire
+from tandem.codec.wire import Frame
+from tandem.oip import inference_pb2 as pb
+from tandem.oip import inference_pb2_grpc as pb_grpc
+from tandem.security.tls import ClientTls
+from tandem.security.tokens import Bearer, Tokens
+
+from tandem_transformer.handoff import Handoff
+from tandem_transformer.local import LocalSocket
+
+_Infer: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, Frame[pb.ModelInferResponse]]"  # generic in the stubs only
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the predictor is: a gRPC target, what proves who is who, and the sizes and retries of the calls to it."""
+
+    target: str
+    max_receive: int
+    max_send: int
+    retries: int
+    shared_memory: str = "auto"  # auto, on or off
+    local_socket: str = "auto"  # auto or off
+    tls: ClientTls | None = None
+    tokens: Tokens | None = None  # of which one is sent
+
+
+class Line:
+    """One channel. It reconnects by itself; only other certificates need another one."""
+
+    def __init__(self, address: Address, executor: Executor) -> None:
+        self._address = address
+        self.channel = _open(address)
+        self.stub = pb_grpc.GRPCInferenceServiceStub(self.channel)
+        self.infer: _Infer = self.channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer", None, wire.decode_response
+        )
+        self.local = LocalSocket(self.channel, address.max_receive)
+        self.handoff = Handoff(self.channel, executor, insist=address.shared_memory == "on")
+
+    async def keep(self) -> None:
+        """Share memory and a local socket with the predictor where that can be, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            if self._address.shared_memory != "off":
+                group.create_task(self.handoff.keep())
+            if self._address.local_socket != "off":
+                group.create_task(self.local.keep())
+
+
+def _open(address: Address) -> grpc.aio.Channel:
+    options = [
+        ("grpc.max_receive_message_length", address.max_receive),
+        ("grpc.max_send_message_length", address.max_send),
+        ("grpc.keepalive_time_ms", 330_000),  # gRPC servers answer pings within 5 minutes with GOAWAY
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+        ("grpc.enable_http_proxy", 0),  # the predictor is next door, whatever http_proxy says
+        ("grpc.use_local_subchannel_pool", 1),  # one connection, and not one shared with other channels
+    ]
+    interceptors = [Bearer(address.tokens)] if address.tokens else None
+    if not address.tls:
+        return grpc.aio.insecure_channel(address.target, options=options, interceptors=interceptors)
+    if address.tls.server_name:
+        options.append(("grpc.ssl_target_name_override", address.tls.server_name))  # type: ignore[arg-type]
+    return grpc.aio.secure_channel(
+        address.target, address.tls.credentials(), options=options, interceptors=interceptors
+    )
