@@ -134,11 +134,18 @@ def start_predictor(
     return Service(process, entry["http_port"], entry["grpc_port"])
 
 
-def start_transformer(predictor_port: int, *flags: str, wait: bool = True, within: tuple[str, ...] = ()) -> Service:
+def start_transformer(
+    predictor_port: int,
+    *flags: str,
+    wait: bool = True,
+    env: dict[str, str] | None = None,
+    within: tuple[str, ...] = (),
+) -> Service:
     process = Process.python(
         "tandem_transformer",
         *("--host=127.0.0.1", "--http_port=0", "--grpc_port=0", "--log_format=json"),
         *(f"--predictor_host=127.0.0.1:{predictor_port}", *flags),
+        env=env,
         within=within,
     )
     entry = process.entry("listening")

@@ -40,9 +40,9 @@ def grpc(target: str, payload: str, concurrency: int, seconds: float, *, proxy: 
     return _last_line([str(PYTHON), "-m", "bench.clients.grpc_load", target, *options], None, seconds)
 
 
-def arrivals(url: str, bodies: Path, rate: float, seconds: float) -> Values:
-    """Poisson arrivals at `rate` a second, whatever the answers; 0: a closed loop of 32 instead."""
-    options = [f"--bodies={bodies}", f"--rate={rate}", f"--seconds={seconds}"]
+def arrivals(url: str, bodies: Path, rate: float, seconds: float, afterwards: float = 0) -> Values:
+    """Poisson arrivals at `rate` a second, whatever the answers; 0: a closed loop of 32 instead, and `afterwards`."""
+    options = [f"--bodies={bodies}", f"--rate={rate}", f"--seconds={seconds}", f"--afterwards={afterwards}"]
     return _last_line([str(PYTHON), "-m", "bench.clients.open_loop", url, *options], None, seconds)
 
 

@@ -1,6 +1,7 @@
 """Arrivals at a rate, whatever the answers, as a crowd does it; latency counts from when a request was due.
 
 python -m bench.clients.open_loop URL --bodies=FOLDER --rate=120 --seconds=10; --rate=0: a closed loop of 32.
+--afterwards=2: such a loop for two seconds more, to see how soon things are as before.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Crowd:
         self._bodies = itertools.cycle(bodies)
         self._numbers = itertools.count()
         self.accepted: list[float] = []
+        self.moments: list[float] = []  # at which each was answered
         self.in_time = self.shed = self.failed = 0
 
     async def send(self, due: float) -> None:
@@ -43,10 +45,14 @@ class Crowd:
         except (aiohttp.ClientError, TimeoutError):
             self.failed += 1
 
-    async def client(self) -> None:
+    async def client(self, end: float) -> None:
         """One request after another."""
-        while (now := time.perf_counter()) < self._end:
+        while (now := time.perf_counter()) < end:
             await self.send(now)
+
+    def answered(self, start: float, end: float) -> int:
+        """Right answers between two moments."""
+        return sum(start <= moment < end for moment in self.moments)
 
     def _count(self, status: int, answer: bytes, due: float) -> None:
         now = time.perf_counter()
@@ -55,8 +61,10 @@ class Crowd:
         elif status != 200 or (next(self._numbers) % _LOOKED_AT == 0 and not _right(answer)):
             self.failed += 1
         else:
-            self.accepted.append(now - due)
-            self.in_time += now < self._end
+            self.moments.append(now)
+            if due < self._end:
+                self.accepted.append(now - due)
+                self.in_time += now < self._end
 
 
 def _right(answer: bytes) -> bool:
@@ -71,21 +79,24 @@ def arrivals(rate: float, seconds: float) -> Iterator[float]:
         yield now
 
 
-async def run(url: str, bodies: list[bytes], rate: float, seconds: float) -> dict[str, float]:
+async def run(url: str, bodies: list[bytes], rate: float, seconds: float, afterwards: float = 0) -> dict[str, float]:
     """The crowd's figures; returns when its last request is answered."""
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
         begin = time.perf_counter()
-        crowd, sent = Crowd(session, url, bodies, begin + seconds), 0
+        end = begin + seconds
+        crowd, sent = Crowd(session, url, bodies, end), 0
         async with asyncio.TaskGroup() as group:
             if not rate:
                 for _ in range(CLIENTS):
-                    group.create_task(crowd.client())
+                    group.create_task(crowd.client(end))
             for due in arrivals(rate, seconds) if rate else ():
                 await asyncio.sleep(begin + due - time.perf_counter())
                 group.create_task(crowd.send(begin + due))
                 sent += 1
-    return _figures(crowd, sent, seconds)
+            for _ in range(CLIENTS if afterwards else 0):
+                group.create_task(crowd.client(end + afterwards))
+    return _figures(crowd, sent, seconds) | {"next_second": crowd.answered(end, end + 1)}
 
 
 def _figures(crowd: Crowd, sent: int, seconds: float) -> dict[str, float]:
@@ -101,9 +112,11 @@ def main() -> None:
     parser.add_argument("--bodies", type=Path, required=True)
     parser.add_argument("--rate", type=float, default=0)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--afterwards", type=float, default=0)
     arguments = parser.parse_args()
     bodies = [file.read_bytes() for file in sorted(arguments.bodies.glob("*"))]
-    print(json.dumps(uvloop.run(run(arguments.url, bodies, arguments.rate, arguments.seconds))))
+    chosen = (arguments.rate, arguments.seconds, arguments.afterwards)
+    print(json.dumps(uvloop.run(run(arguments.url, bodies, *chosen))))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from bench.compare.systems import overloaded
 
 SHARES = (50, 80, 110, 150)  # percent of the peak that the same generator measured
 ROWS = 48  # that may be inside the pair: few enough for a queue to fill within seconds at 110 %
-_BATCH, _SLACK = 4, 0.05  # rows in a batch; seconds that "bounded" allows for everything else
+BATCH, SLACK = 4, 0.05  # rows in a batch; seconds that "bounded" allows for everything else
 
 
 def measure(plan: Plan, results: Results) -> None:
@@ -35,6 +35,6 @@ def _round(plan: Plan, results: Results, number: int) -> None:
         for share in SHARES:
             rate = peak["goodput"] * share / 100
             values = plan.measured(partial(load.arrivals, system.url, folder, rate, plan.overload_seconds))
-            bound = (ROWS + _BATCH) / max(values["goodput"], 1) + _SLACK
+            bound = (ROWS + BATCH) / max(values["goodput"], 1) + SLACK
             values["p99_of_bound"] = values["p99_ms"] / 1e3 / bound
             results.add(f"arrivals {share} %", "tandem", number, values)

@@ -259,11 +259,13 @@ def serials(service: Service, context: ssl.SSLContext) -> tuple[object, object]:
     """The certificates' serial numbers that new connections are shown on both ports."""
     shown = []
     for port in (service.http_port, service.grpc_port):
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as plain:
-            with context.wrap_socket(plain, server_hostname="localhost") as wrapped:
-                certificate = wrapped.getpeercert()
-                assert certificate
-                shown.append(certificate["serialNumber"])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as wrapped,
+        ):
+            certificate = wrapped.getpeercert()
+            assert certificate
+            shown.append(certificate["serialNumber"])
     return shown[0], shown[1]
 
 
