@@ -175,7 +175,7 @@ def _read_flags(
         if item.group not in groups:
             groups[item.group] = parser.add_argument_group(item.group)
         default = cls.__dataclass_fields__[name].default
-        shown = "" if default in ("", None) else f" [{_show(default)}]"
+        shown = "" if default in ("", None, ()) else f" [{_show(default)}]"
         groups[item.group].add_argument(
             f"--{name}", nargs="?", const=_NO_VALUE, metavar="VALUE", help=(item.help + shown).replace("%", "%%")
         )
@@ -209,4 +209,6 @@ def _unknown_warning(unknown: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _show(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
