@@ -18,7 +18,7 @@ from harness import ROOT, Pair, start_predictor, start_transformer
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
 
-STAND_IN = "977033be4937"
+STAND_IN = "977033be495a"
 ECHO = ("--model_name=echo", f"--model_dir={Path(__file__).with_name('echo')}", "--allow_python_models")
 LARGE = np.arange(500_000, dtype=np.float32)
 

@@ -19,8 +19,8 @@ from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
-from tandem_transformer.channel import Address
-from tandem_transformer.forwarding import Forwarding
+from tandem_transformer.hop.channel import Address
+from tandem_transformer.hop.forwarding import Forwarding
 from tandem_transformer.predictor import GrpcPredictor
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tandem.deadline import Deadline
 from tandem.inference import Call
-from tandem_transformer.forwarding import TRACING, Forwarding, names
+from tandem_transformer.hop.forwarding import TRACING, Forwarding, names
 
 
 def call(**headers: str) -> Call:

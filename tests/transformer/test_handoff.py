@@ -15,7 +15,7 @@ from tandem.errors import InvalidInput
 from tandem.inference import InferRequest
 from tandem.memory.blocks import PAGE, Blocks
 from tandem.memory.region import create
-from tandem_transformer.handoff import WORTHWHILE, Handoff, Lease, _Shared
+from tandem_transformer.hop.handoff import WORTHWHILE, Handoff, Lease, _Shared
 
 LARGE = np.arange(WORTHWHILE, dtype=np.uint8)
 

@@ -16,7 +16,7 @@ from tandem.doors.local import LocalDoor
 from tandem.errors import DeadlineExceeded, InvalidInput, Overloaded, PayloadTooLarge, Unavailable
 from tandem.oip import inference_pb2 as pb
 from tandem.timings import Timings
-from tandem_transformer.local import Answer, Connection, Refused, connect
+from tandem_transformer.hop.local import Answer, Connection, Refused, connect
 
 FOREVER = Deadline()
 MOST = 2**20

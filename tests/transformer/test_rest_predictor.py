@@ -22,7 +22,7 @@ from tandem.errors import (
     Unavailable,
 )
 from tandem.inference import Call, InferRequest
-from tandem_transformer.forwarding import Forwarding
+from tandem_transformer.hop.forwarding import Forwarding
 from tandem_transformer.rest_predictor import RestPredictor, V1Predictor, V2Predictor
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]

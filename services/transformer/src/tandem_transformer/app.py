@@ -16,8 +16,8 @@ from tandem.security.tokens import Tokens
 from tandem.workers import worker
 
 from tandem_transformer import __version__
-from tandem_transformer.channel import Address
-from tandem_transformer.forwarding import Forwarding
+from tandem_transformer.hop.channel import Address
+from tandem_transformer.hop.forwarding import Forwarding
 from tandem_transformer.link import Link
 from tandem_transformer.pipeline import Pipeline
 from tandem_transformer.predictor import GrpcPredictor

@@ -28,11 +28,11 @@ from tandem.metadata import ModelMetadata
 from tandem.oip import inference_pb2 as pb
 from tandem.timings import parse
 
-from tandem_transformer import local
-from tandem_transformer.channel import Address, Line
-from tandem_transformer.forwarding import Forwarding
-from tandem_transformer.handoff import room_of
-from tandem_transformer.local import Answer, Refused
+from tandem_transformer.hop import local
+from tandem_transformer.hop.channel import Address, Line
+from tandem_transformer.hop.forwarding import Forwarding
+from tandem_transformer.hop.handoff import room_of
+from tandem_transformer.hop.local import Answer, Refused
 
 log = logging.getLogger("tandem.transformer")
 

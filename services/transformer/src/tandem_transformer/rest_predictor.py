@@ -25,7 +25,7 @@ from tandem.security.tls import ClientTls
 from tandem.security.tokens import Tokens
 from tandem.timings import parse
 
-from tandem_transformer.forwarding import Forwarding
+from tandem_transformer.hop.forwarding import Forwarding
 from tandem_transformer.predictor import MARGIN, PREDICTOR_PHASES
 
 _JSON = {"Content-Type": "application/json"}

@@ -9,7 +9,7 @@ from tandem.doors.settings import PORT, SECONDS, DoorSettings
 from tandem.lifecycle import Fatal
 from tandem.settings import boolean, choice, flag, integer, text
 
-from tandem_transformer.forwarding import names
+from tandem_transformer.hop.forwarding import names
 
 GRPC = "grpc-v2"
 

@@ -46,16 +46,9 @@ class Doors:
             default_timeout=default_timeout or None,
             access_log=settings.enable_latency_logging,
         )
-        tokens = Tokens(settings.auth_token_file, "auth_token_file") if settings.auth_token_file else None
         self._tls = server_tls(settings)
-        bounds = Bounds(
-            settings.max_receive,
-            settings.max_send,
-            settings.limits,
-            settings.enable_docs_url,
-            tokens,
-            tuple(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
-        )
+        tokens = Tokens(settings.auth_token_file, "auth_token_file") if settings.auth_token_file else None
+        bounds = rest_bounds(settings, tokens)
         rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, bounds, regions=regions)
         servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits, regions)
         self._http = HttpServer(rest.application(), settings.grace, settings.max_header_bytes, self._tls)
@@ -100,3 +93,15 @@ def server_tls(settings: DoorSettings) -> ServerTls | None:
     if not settings.ssl_certfile:
         return None
     return ServerTls(settings.ssl_certfile, settings.ssl_keyfile, settings.ssl_ca_certs)
+
+
+def rest_bounds(settings: DoorSettings, tokens: Tokens | None) -> Bounds:
+    """What the REST side takes, and of whom."""
+    return Bounds(
+        settings.max_receive,
+        settings.max_send,
+        settings.limits,
+        settings.enable_docs_url,
+        tokens,
+        tuple(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
+    )

@@ -53,7 +53,7 @@ class ServerTls:
             shown[0] = found
             return _configuration(found)
 
-        return grpc.dynamic_ssl_server_credentials(_configuration(shown[0]), newer, self._mutual)
+        return grpc.dynamic_ssl_server_credentials(_configuration(shown[0]), newer, self._mutual)  # type: ignore[arg-type]  # None is allowed
 
     def _renew(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _old: ssl.SSLContext) -> None:
         connection.context = self._files.current().context

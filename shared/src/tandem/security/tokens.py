@@ -59,7 +59,7 @@ class Tokens:
         return [line for line in lines if line]
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # untyped in the stubs
+class Guard(grpc.aio.ServerInterceptor):
     """Refuses gRPC calls without a token, reflection and the handoff among them."""
 
     def __init__(self, tokens: Tokens) -> None:
@@ -67,9 +67,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # untyped in the
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler:
+    ) -> _Handler | None:
         """Called by gRPC at each call, before its message is read."""
         if not handler_call_details.method.startswith(_OPEN_METHODS):
             metadata = dict(handler_call_details.invocation_metadata)
@@ -87,7 +87,7 @@ def _refusal(error: Unauthenticated) -> _Handler:
     return grpc.stream_stream_rpc_method_handler(refuse)  # fits every kind of call, and waits for no message
 
 
-class Bearer(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClientInterceptor):  # type: ignore[misc]
+class Bearer(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClientInterceptor):
     """Sends a token with every call of a channel."""
 
     def __init__(self, tokens: Tokens) -> None:
@@ -101,7 +101,7 @@ class Bearer(grpc.aio.UnaryUnaryClientInterceptor, grpc.aio.UnaryStreamClientInt
         """Called by gRPC."""
         return await continuation(self._with_token(client_call_details), request)
 
-    def _with_token(self, details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+    def _with_token(self, details: Any) -> Any:
         metadata = grpc.aio.Metadata(*(details.metadata or ()))
         metadata["authorization"] = f"Bearer {self._tokens.first}"
         return details._replace(metadata=metadata)

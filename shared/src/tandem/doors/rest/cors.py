@@ -12,7 +12,7 @@ _REMEMBERED = 600  # seconds for which a browser need not ask again
 
 def allow(app: web.Application, origins: Sequence[str]) -> None:
     """Let pages of `origins` (`*`: of any) call every route of `app`, without cookies."""
-    options = aiohttp_cors.ResourceOptions(
+    options = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]
         allow_headers="*", expose_headers="*", allow_methods="*", max_age=_REMEMBERED
     )
     cors = aiohttp_cors.setup(app, defaults=dict.fromkeys(origins, options))

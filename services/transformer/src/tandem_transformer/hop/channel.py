@@ -15,8 +15,8 @@ from tandem.oip import inference_pb2_grpc as pb_grpc
 from tandem.security.tls import ClientTls
 from tandem.security.tokens import Bearer, Tokens
 
-from tandem_transformer.handoff import Handoff
-from tandem_transformer.local import LocalSocket
+from tandem_transformer.hop.handoff import Handoff
+from tandem_transformer.hop.local import LocalSocket
 
 _Infer: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, Frame[pb.ModelInferResponse]]"  # generic in the stubs only
 
