@@ -40,7 +40,7 @@ test: setup $(MODEL) $(FLOATS) ## every test that needs no system package
 test-system: setup $(MODEL) ## the tests that need system packages
 	@$(BIN)/python -m pytest -m system
 
-check: setup ## lint, types, import walls, protocol buffers, generated stubs
+check: setup ## lint, types, import walls, protocol buffers, generated stubs, known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -49,6 +49,7 @@ check: setup ## lint, types, import walls, protocol buffers, generated stubs
 	@$(BIN)/buf format --diff --exit-code
 	@$(BIN)/python tools/generate.py --check
 	@$(BIN)/python tools/check_sizes.py
+	@$(BIN)/python tools/audit.py
 
 generate: setup ## write the gRPC stubs from protos/
 	@$(BIN)/python tools/generate.py
