@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import DEFAULT_MODEL, DIGITS, PHOTOS, Process
+from security import Authority
 
 FREE = ("--http_port=0", "--grpc_port=0", "--predictor.http_port=0")
 
@@ -44,6 +45,14 @@ def test_it_classifies_a_photo_and_ends_cleanly_on_one_signal(number: int) -> No
     stops = [line.split(" ", 1)[0] for line in process.lines if line.endswith("stopped")]
     assert stops == ["transformer", "predictor"]
     assert "outlasted" not in process.log
+
+
+def test_behind_tls_it_says_where_it_is_ready(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    files = (*authority.issue("both", "localhost", "127.0.0.1").flags(), f"--predictor_ssl_ca_certs={authority.file}")
+    process = up(*ports(), *files, "--model_name=digits", "--transformer=identity", f"--model_dir={DIGITS}")
+    process.wait_for(lambda line: "ready at https://127.0.0.1:" in line)
+    assert process.stop() == 0
 
 
 def test_a_taken_port_is_named_and_ends_the_pair_with_status_2() -> None:
