@@ -31,6 +31,7 @@ log = logging.getLogger("tandem.http")
 JSON_SIZE = "Inference-Header-Content-Length"
 TIMEOUT = "x-request-timeout-ms"
 _LONGEST_TIMEOUT = 86_400_000  # milliseconds; a day
+_WORTH_READING = 256 * 1024  # bytes
 _WORTH_COMPRESSING = 1024  # bytes; less gains nothing
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -195,9 +196,17 @@ class RestDoor:
         except Exception:
             log.exception("an HTTP request failed")
             response = _json({"error": INTERNAL}, 500)
-        if self._readiness.stopping or (not http.content.is_eof() and response.status >= 400):
+        if self._readiness.stopping or (response.status >= 400 and not _worth_reading(http)):
             response.force_close()
         return response
+
+
+def _worth_reading(http: web.Request) -> bool:
+    """Whether what is left of a refused body costs less to read than a new connection would."""
+    if http.content.is_eof():
+        return True
+    length = http.content_length
+    return http.content.exception() is None and length is not None and length <= _WORTH_READING
 
 
 def _error(error: TandemError) -> web.Response:
