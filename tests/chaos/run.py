@@ -23,7 +23,8 @@ from contract.client import ask
 from harness import DIGITS, Process, Service, metric, start_predictor, start_transformer
 from tandem.memory.region import SHM
 
-MODEL = ("--model_name=digits", f"--model_dir={DIGITS}", "--enable_latency_logging=false")
+GRACE = "--grace=4"  # seconds: a predictor that is stopped alone is never idle, as its transformer keeps asking
+MODEL = ("--model_name=digits", f"--model_dir={DIGITS}", "--enable_latency_logging=false", GRACE)
 GROWTH = 64.0  # MB that the transformer may have gained
 SETTLED = 20.0  # seconds within which all must be quiet again
 
@@ -52,7 +53,7 @@ class Run:
         self.seconds = minutes * 60
         self.deaths: Counter[str] = Counter()
         self.predictor = start_predictor(*MODEL)
-        flags = ("--transformer=identity", "--model_name=digits", "--enable_latency_logging=false")
+        flags = ("--transformer=identity", "--model_name=digits", "--enable_latency_logging=false", GRACE)
         self.transformer = start_transformer(self.predictor.grpc_port, *flags)
 
     def go(self) -> tuple[dict[str, dict[str, int]], list[str]]:
@@ -61,7 +62,11 @@ class Run:
         before = Held.of(self.transformer.process.process.pid)
         end = time.monotonic() + self.seconds
         crowd = self._crowd(self.seconds)
-        self._kill(end - 8)
+        try:
+            self._kill(end - 8)
+        except BaseException:
+            crowd.kill()
+            raise
         if crowd.end(self.seconds + 120):
             return {}, [f"the crowd failed: {crowd.log[-2000:]}"]
         return json.loads(crowd.lines[-1]), self._left(before)

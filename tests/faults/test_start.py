@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
 import pytest
-from harness import DIGITS, Process
+from harness import DIGITS, Process, start_predictor
 
 PREDICTOR = ("tandem_predictor", "--host=127.0.0.1", f"--model_dir={DIGITS}")
 TRANSFORMER = ("tandem_transformer", "--host=127.0.0.1")
@@ -99,3 +100,13 @@ def test_print_config_shows_each_setting_and_where_it_comes_from() -> None:
     assert lines["--max_batch_size"].endswith("# --max_batch_size")
     assert lines["--grace"].endswith("# TANDEM_PREDICTOR_GRACE")
     assert lines["--http_port"].endswith("# default")
+
+
+def test_a_predictor_leaves_nothing_in_its_users_home(tmp_path: Path) -> None:
+    predictor = start_predictor(f"--model_dir={DIGITS}", "--model_name=digits", env={"HOME": str(tmp_path)})
+    try:
+        assert list(tmp_path.rglob("*")) == []
+        opened = [os.readlink(file) for file in Path(f"/proc/{predictor.process.process.pid}/fd").iterdir()]
+        assert not [name for name in opened if name.endswith((".db", ".db-wal"))]
+    finally:
+        predictor.process.stop()

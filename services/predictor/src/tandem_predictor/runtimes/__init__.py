@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+# Read when the library is loaded: without it ONNX Runtime collects what models run here, in the user's home, to send.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from tandem_predictor.runtime import Runtime
 from tandem_predictor.runtimes.onnx import OnnxRuntime, open_session
