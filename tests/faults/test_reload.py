@@ -1,7 +1,9 @@
-"""Models that are replaced while requests come: no request fails."""
+"""Models that are replaced while requests come: a reload fails none, an upgrade to other shapes none for long."""
 
 from __future__ import annotations
 
+import base64
+import itertools
 import shutil
 import threading
 from collections import Counter
@@ -11,7 +13,17 @@ from pathlib import Path
 import pytest
 from contract.client import ask
 from faults.test_shutdown import IMAGE
-from harness import DIGITS, Pair, running_pair
+from harness import (
+    DEFAULT_MODEL,
+    DIGITS,
+    FLOATS_MODEL,
+    PHOTOS,
+    Pair,
+    Service,
+    running_pair,
+    start_predictor,
+    start_transformer,
+)
 
 CLIENTS, RELOADS = 8, 12
 
@@ -58,3 +70,35 @@ def test_a_reload_under_load_fails_no_request(pair: Pair, tmp_path: Path) -> Non
         for thread in clients:
             thread.join()
     assert set(seen) == {"right"}
+
+
+def test_a_predictor_with_a_model_of_other_shapes_is_followed_without_a_restart() -> None:
+    text = base64.b64encode((PHOTOS / "coffee.jpg").read_bytes()).decode()
+    body = {"inputs": [{"name": "input-0", "shape": [1], "datatype": "BYTES", "data": [text]}]}
+
+    def label(service: Service) -> str:
+        while (reply := ask(f"{service.url}/v2/models/custom-model/infer", "POST", body)).status != 200:
+            assert reply.status == 503, reply.body
+        labels = next(output for output in reply.json["outputs"] if output["name"] == "labels")
+        return str(labels["data"][0])
+
+    predictor = start_predictor(f"--model_dir={DEFAULT_MODEL}", "--model_name=custom-model")
+    transformer = start_transformer(predictor.grpc_port, "--model_name=custom-model")
+    try:
+        assert predicted_shape(predictor) == [-1, 224, 224, 3]
+        assert label(transformer) == "espresso"
+        assert predictor.process.stop() == 0
+        flags = (f"--model_dir={FLOATS_MODEL}", "--model_name=custom-model")
+        predictor = start_predictor(*flags, grpc_port=predictor.grpc_port)
+        assert predicted_shape(predictor) == [-1, 3, 224, 224]
+        times = itertools.count(1)
+        transformer.process.wait_for(lambda line: '"predictor: ready"' in line and next(times) == 2)
+        assert label(transformer) == "espresso"
+    finally:
+        transformer.process.stop()
+        predictor.process.stop()
+
+
+def predicted_shape(predictor: Service) -> list[int]:
+    shape: list[int] = ask(f"{predictor.url}/v2/models/custom-model").json["inputs"][0]["shape"]
+    return shape
