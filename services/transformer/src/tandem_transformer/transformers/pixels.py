@@ -24,6 +24,7 @@ FORMATS: dict[str, Callable[[bytes], bool]] = {
     "PNG": lambda data: data[:8] == b"\x89PNG\r\n\x1a\n",
     "WebP": lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP",
 }
+_DAMAGED = "an image cannot be decoded: it is truncated, damaged or too large"
 MAX_PIXELS = 64 * 2**20  # 192 MiB once decoded; a file of some kilobytes can claim that and more
 RESIZE = 256 / 224  # the shorter side is resized to this much more than the crop, as the model was trained
 
@@ -56,6 +57,8 @@ def known(data: bytes) -> bool:
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The RGB pixels of an image file: EXIF orientation applied, grey repeated, transparency laid over white."""
     width, height = headers.dimensions(data)
+    if not width * height:  # and nobody knows what the decoder would make of it, and of how much memory
+        raise InvalidInput(_DAMAGED)
     if width * height > max_pixels:
         raise InvalidInput(f"an image has {width} x {height} pixels, at most {max_pixels} are decoded")
     buffer = np.frombuffer(data, np.uint8)
@@ -65,7 +68,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise InvalidInput("an image cannot be decoded: it is truncated, damaged or too large")
+        raise InvalidInput(_DAMAGED)
     if flags == cv2.IMREAD_UNCHANGED:
         return _opaque(pixels, buffer)
     return pixels.astype(np.uint8, copy=False)
