@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping
 
 import grpc
+from google.protobuf.message import DecodeError
 from tandem.codec import wire
 from tandem.codec.wire import Frame
 from tandem.deadline import Deadline
@@ -123,18 +124,27 @@ class Connection(Packets):
                 self.send(pb.CallHead(id=number, cancel=True).SerializeToString())
 
     def received(self, head: memoryview, body: memoryview) -> None:
-        """An answer, or that there will be no more."""
-        reply = pb.ReplyHead.FromString(bytes(head))
-        if not reply.id:
-            self.usable = False
-        elif (future := self._calls.pop(reply.id, None)) and not future.done():
-            if reply.status:
-                future.set_exception(Refused(reply))
-            elif len(body) > self._bound:
-                future.set_exception(PayloadTooLarge(f"the predictor's answer is larger than max {self._bound} bytes"))
-            else:
-                phases = {name: reply.phases[name] for name in PHASES if name in reply.phases}  # a map has no order
-                future.set_result((wire.decode_response(body), phases))
+        """An answer, or that there will be no more; what is neither ends the connection, and with it every call."""
+        try:
+            reply = pb.ReplyHead.FromString(bytes(head))
+            if not reply.id:
+                self.usable = False
+            elif future := self._calls.get(reply.id):
+                if not future.done():
+                    self._settle(future, reply, body)
+                del self._calls[reply.id]
+        except DecodeError:
+            log.error("the predictor's answer on the local socket is no message")
+            self.close()
+
+    def _settle(self, future: asyncio.Future[Answer], reply: pb.ReplyHead, body: memoryview) -> None:
+        if reply.status:
+            future.set_exception(Refused(reply))
+        elif len(body) > self._bound:
+            future.set_exception(PayloadTooLarge(f"the predictor's answer is larger than max {self._bound} bytes"))
+        else:
+            phases = {name: reply.phases[name] for name in PHASES if name in reply.phases}  # a map has no order
+            future.set_result((wire.decode_response(body), phases))
 
     def ended(self) -> None:
         """The predictor has gone, and with it the answers that are due."""
