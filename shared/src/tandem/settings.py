@@ -209,4 +209,6 @@ def _unknown_warning(unknown: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def _show(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
