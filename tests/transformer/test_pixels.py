@@ -153,6 +153,24 @@ def test_transparency_is_laid_over_white_as_the_slow_formula_says():
                 assert abs(int(got[y, x, channel]) - exact) <= 0.51
 
 
+def test_what_is_transparent_costs_little_more_memory_than_its_pixels():
+    data = encoded(".png", np.zeros((1500, 2000, 4), np.uint8))
+    tracemalloc.start()
+    try:
+        assert pixels.decode(data)[-1, -1].tolist() == WHITE
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000 * 12
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_jpeg_of_hundreds_of_scans_is_refused_before_each_costs_a_look_at_every_pixel():
+    data = encoded(".jpg", CORNERS, 2, 1)  # progressive
+    start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    assert same(pixels.decode(data[:end] + data[start:end] * 10 + data[end:]), pixels.decode(data))
+    with pytest.raises(InvalidInput, match="an image has over 64 scans"):
+        pixels.decode(data[:end] + data[start:end] * 100 + data[end:])
+
+
 @pytest.mark.parametrize("options", [WEBP_LOSSY, WEBP_LOSSLESS], ids=["lossy", "lossless"])
 @pytest.mark.parametrize("transparent", [False, True])
 def test_webp_is_read_and_its_alpha_laid_over_white(options, transparent):
