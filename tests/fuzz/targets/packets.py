@@ -20,7 +20,7 @@ from tandem.errors import InvalidInput, TandemError
 from tandem.inference import InferResponse
 from tandem.oip import handoff_pb2 as pb
 from tandem.oip import inference_pb2 as oip
-from tandem.timings import Timings
+from tandem.timings import Timings, is_duration
 from tandem_transformer.local import Connection
 
 from fuzz.invariants import outcome
@@ -150,6 +150,8 @@ async def _transformer(parts: list[bytes]) -> None:
 def _ended(call) -> None:
     """Raises what no call may end in."""
     error = call.exception()
+    if not error:
+        assert all(is_duration(seconds) for seconds in call.result()[1].values())
     if error and not isinstance(error, TandemError) and type(error).__name__ != "Refused":
         raise error
 
@@ -182,6 +184,7 @@ SEEDS = {
 }
 FOUND = {
     "an answer whose head is no message": b"abcd" + _packet(b"\x0a"),
+    "a phase that took no number": b"abcd" + _packet(_reply(id=1, phases={"queue": float("nan")}), _ANSWER),
     "an answer that is no message": b"abcd" + _packet(_reply(id=1), b"\x0a"),
 }
 WORDS = (b"\x08\x01", b"\x08\x02", b"\x20\x01", b"\x10\x03", b"\0\0\0\0", b"\1\0\0\0", b"\2\0\0\0", b"\xff\xff\xff\xff")

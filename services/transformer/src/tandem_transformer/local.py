@@ -22,7 +22,7 @@ from tandem.errors import DeadlineExceeded, PayloadTooLarge, TandemError, Unavai
 from tandem.oip import handoff_pb2 as pb
 from tandem.oip import handoff_pb2_grpc as pb_grpc
 from tandem.oip import inference_pb2 as oip
-from tandem.timings import PHASES
+from tandem.timings import PHASES, is_duration
 
 log = logging.getLogger("tandem.handoff")
 
@@ -143,8 +143,7 @@ class Connection(Packets):
         elif len(body) > self._bound:
             future.set_exception(PayloadTooLarge(f"the predictor's answer is larger than max {self._bound} bytes"))
         else:
-            phases = {name: reply.phases[name] for name in PHASES if name in reply.phases}  # a map has no order
-            future.set_result((wire.decode_response(body), phases))
+            future.set_result((wire.decode_response(body), _phases(reply)))
 
     def ended(self) -> None:
         """The predictor has gone, and with it the answers that are due."""
@@ -153,6 +152,11 @@ class Connection(Packets):
             _fail(future, Unavailable("the predictor cannot be reached", retry_after=1))
         self._calls.clear()
         self.over.set()
+
+
+def _phases(reply: pb.ReplyHead) -> Mapping[str, float]:
+    """In their order, which a map does not keep."""
+    return {name: reply.phases[name] for name in PHASES if is_duration(reply.phases.get(name, -1))}
 
 
 def _expire(future: asyncio.Future[Answer]) -> None:
