@@ -19,14 +19,15 @@ import pybase64
 
 from tandem import tensors
 from tandem.errors import InvalidInput
-from tandem.inference import Arrays, InferRequest, InferResponse
+from tandem.inference import Arrays, InferRequest, InferResponse, Limits
 from tandem.metadata import ModelMetadata, TensorSpec
 
+_LIMITS = Limits()
 _MOST_EMPTY = 65_536  # lists without an element that a tensor becomes: some bytes of shape could ask for any number
 _EXPECTED = 'expected {"instances": [...]} or {"inputs": ...}'
 
 
-def decode_request(body: bytes, model: ModelMetadata) -> InferRequest:
+def decode_request(body: bytes, model: ModelMetadata, limits: Limits = _LIMITS) -> InferRequest:
     """The request in `body` for `model`, whose tensors decide names and datatypes; raises InvalidInput."""
     try:
         document = orjson.loads(body)
@@ -40,7 +41,11 @@ def decode_request(body: bytes, model: ModelMetadata) -> InferRequest:
         columns = _named(document["inputs"], model.inputs)
     if not columns:
         raise InvalidInput(f"the request is empty; {_EXPECTED}")
+    limits.check_count("input", len(columns))
+    limits.check_names(*columns)
     inputs = {name: _array(name, values, _spec(name, model.inputs)) for name, values in columns.items()}
+    for name, array in inputs.items():
+        limits.check_elements(name, array.shape)
     return InferRequest(model_name=model.name, model_version="", inputs=inputs, raw=False)
 
 
