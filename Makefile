@@ -9,7 +9,7 @@ PHOTO := examples/image-classification/photos/cat_chelsea.jpg
 MEMBERS := pyproject.toml constraints.txt shared/pyproject.toml services/predictor/pyproject.toml \
 	services/transformer/pyproject.toml cli/pyproject.toml tools/setup.sh
 
-.PHONY: help setup run test test-system check generate bench bench-quick soak chaos clean
+.PHONY: help setup run test test-system check generate bench bench-quick soak chaos fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -65,6 +65,13 @@ soak: setup $(MODEL) ## memory over MINUTES (10) of load, after a minute of warm
 
 chaos: setup ## MINUTES (5) of good, bad and hostile clients while the predictor is killed and restarted; SEED (1)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
+
+.venv/fuzzer: requirements/fuzz.txt | .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements/fuzz.txt
+	@touch $@
+
+fuzz: setup .venv/fuzzer ## every decoder against made-up inputs, MINUTES (30) each, JOBS (CPUs) at a time; TARGET (all)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --minutes $(or $(MINUTES),30) $(if $(JOBS),--jobs $(JOBS)) $(TARGET)
 
 clean: ## remove everything that make made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

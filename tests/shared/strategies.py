@@ -50,7 +50,9 @@ def same(left, right):
     """Whether two arrays agree in dtype, shape and every bit."""
     if (left.dtype, left.shape) != (right.dtype, right.shape):
         return False
-    return left.tolist() == right.tolist() if left.dtype.hasobject else left.tobytes() == right.tobytes()
+    return (
+        left.ravel().tolist() == right.ravel().tolist() if left.dtype.hasobject else left.tobytes() == right.tobytes()
+    )
 
 
 def same_maps(left, right):

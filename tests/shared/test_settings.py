@@ -176,6 +176,15 @@ def test_the_effective_settings_are_shown_with_the_source_of_each():
     assert len({line.index("#") for line in shown.splitlines()}) == 1
 
 
+def test_a_list_is_shown_as_it_is_written():
+    @dataclass(frozen=True, slots=True)
+    class Listing:
+        names: tuple[str, ...] = flag((), lambda value: tuple(value.split(",")), "some names")
+
+    shown = describe(*load(Listing, PROGRAM, "A test.", ["--names=a,b"], {}))
+    assert shown.split("  # ") == ["--names=a,b", "--names"]
+
+
 def test_help_shows_every_flag_with_its_default_and_ends_with_status_0(capsys):
     with pytest.raises(SystemExit) as ended:
         read("--help")

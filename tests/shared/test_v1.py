@@ -11,7 +11,7 @@ import pytest
 from tandem import tensors
 from tandem.codec import v1
 from tandem.errors import InvalidInput
-from tandem.inference import InferResponse
+from tandem.inference import InferResponse, Limits
 from tandem.metadata import ModelMetadata, TensorSpec
 
 PHOTO = b"\xff\xd8\x00photo"
@@ -211,3 +211,17 @@ def test_a_predictors_predictions_become_arrays(predictions, outputs):
 def test_an_answer_without_predictions_is_a_value_error(body):
     with pytest.raises(ValueError, match=r".+"):
         v1.decode_response(body)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "why"),
+    [
+        ({"a": [1], "b": [2]}, "the request has 2 inputs, at most 1"),
+        ({"a" * 9: [1]}, "is too long, at most 8"),
+        ({"a": [[1, 2], [3, 4]]}, "has over 3 elements"),
+    ],
+)
+def test_the_limits_of_a_request_hold_here_too(inputs, why):
+    body = json.dumps({"inputs": inputs}).encode()
+    with pytest.raises(InvalidInput, match=why):
+        v1.decode_request(body, ANYTHING, Limits(tensors=1, elements=3, name_length=8))

@@ -106,6 +106,13 @@ def test_very_many_empty_elements_are_refused_by_the_first_one():
         transformer.preprocess(request, CONTEXT)
 
 
+def test_more_images_than_memory_is_meant_for_are_refused_before_they_are_decoded():
+    transformer = fitted(TensorSpec("x", "FP32", (-1, 8, 8, 3)), max_bytes=str(2 * 8 * 8 * 3 * 4))
+    assert images(transformer, PHOTO, PHOTO).shape == (2, 8, 8, 3)
+    with pytest.raises(InvalidInput, match="input 'input-0' has 3 images, at most 2 are taken"):
+        transformer.preprocess({"input-0": objects([PHOTO, PHOTO, b"no picture"])}, CONTEXT)
+
+
 def test_the_seed_request_is_read_as_one_upright_photograph():
     if not SEED.exists():
         pytest.skip("../shared/seed/input.json does not lie beside this checkout")

@@ -125,11 +125,12 @@ async def test_each_status_becomes_the_error_that_stands_for_it(
     assert caught.value.message == words
 
 
-async def test_retry_after_comes_through() -> None:
-    async with serving(answering(429, {"error": "full"}, Retry_After="7"), V2Predictor) as predictor:
+@pytest.mark.parametrize(("sent", "seconds"), [("7", 7), ("\u00b2", 1), ("soon", 1)])
+async def test_retry_after_comes_through_if_it_is_a_number(sent: str, seconds: int) -> None:
+    async with serving(answering(429, {"error": "full"}, Retry_After=sent), V2Predictor) as predictor:
         with pytest.raises(Overloaded) as caught:
             await predictor.infer(request(), call())
-    assert caught.value.retry_after == 7
+    assert caught.value.retry_after == seconds
 
 
 async def test_a_deadline_ends_the_wait() -> None:

@@ -56,9 +56,14 @@ def parse(header: str) -> dict[str, float]:
     return phases
 
 
+def is_duration(seconds: float) -> bool:
+    """Whether a peer's number can be one; a NaN would spoil a histogram's sum for good."""
+    return 0 <= seconds < math.inf
+
+
 def _seconds(milliseconds: str) -> float | None:
     try:
         seconds = float(milliseconds.strip('"')) / 1e3
     except ValueError:
         return None
-    return seconds if 0 <= seconds < math.inf else None  # a NaN would spoil a histogram's sum for good
+    return seconds if is_duration(seconds) else None

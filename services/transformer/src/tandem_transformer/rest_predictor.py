@@ -82,8 +82,8 @@ class RestPredictor:
                 data = await self._read(r)
                 if r.status >= 300:
                     raise _error(r.status, data, r.headers.get("Retry-After", ""))
-                size = r.headers.get("Inference-Header-Content-Length", "")
-                return _Reply(data, int(size) if size.isdigit() else None, r.headers.get("Server-Timing", ""))
+                size = whole(r.headers.get("Inference-Header-Content-Length", ""))
+                return _Reply(data, size, r.headers.get("Server-Timing", ""))
         except TimeoutError:
             raise DeadlineExceeded("the request's deadline passed while the predictor worked on it") from None
         except aiohttp.ClientError:
@@ -136,7 +136,7 @@ class V2Predictor(RestPredictor):
         reply = await self._ask("GET", f"/v2/models/{name}")
         try:
             return v2.decode_metadata(reply.body)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except InvalidInput:
             return ModelMetadata(name, (), "", (), ())  # it does not describe its models
 
     async def ready(self, name: str, *, pending: bool) -> bool:
@@ -186,9 +186,14 @@ def _error(status: int, body: bytes, retry_after: str) -> TandemError:
         texts = {Unavailable: "the predictor is not ready", DeadlineExceeded: "the predictor took too long"}
         return kind(texts.get(kind, "the predictor failed on this request; its log says more"), retry_after=1)
     error = kind(_words(body) or f"the predictor answered {status}")
-    if retry_after.isdigit():
-        error.retry_after = int(retry_after)
+    if (seconds := whole(retry_after)) is not None:
+        error.retry_after = seconds
     return error
+
+
+def whole(text: str) -> int | None:
+    """The number that a header's text is; None if it is none. Python takes other digits than ASCII's for digits too."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def _words(body: bytes) -> str:

@@ -18,6 +18,7 @@ from tandem import tensors
 from tandem.codec.shared_memory import REGION, Lookup, bytes_at, place_of
 from tandem.errors import InvalidInput
 from tandem.inference import Limits, Parameter
+from tandem.metadata import TensorSpec
 from tandem.tensors import Array
 
 _BUFFERS: dict[str, tuple[Literal["d", "i", "u"], str]] = {  # NumPy kind -> simdjson's buffer type, its dtype
@@ -177,6 +178,28 @@ def text_of(item: Object, key: str, where: str = "", default: str | None = None)
     if not isinstance(value, str):
         raise InvalidInput(f"{where}'{key}' is {_shown(value)}, expected a string")
     return value
+
+
+def texts_of(item: Object, key: str) -> tuple[str, ...]:
+    """The strings in the array `key`; none if it is absent."""
+    value = value_of(item, key)
+    if value is None:
+        return ()
+    items = list(value) if isinstance(value, simdjson.Array) else [value]
+    texts = tuple(item for item in items if isinstance(item, str))
+    if not isinstance(value, simdjson.Array) or len(texts) != len(items):
+        raise InvalidInput(f"'{key}' is {_shown(value)}, expected an array of strings")
+    return texts
+
+
+def decode_spec(item: Object) -> TensorSpec:
+    """A tensor in the description of a model."""
+    name, datatype = text_of(item, "name"), text_of(item, "datatype")
+    tensors.dtype_of(name, datatype)
+    shape = _shape(name, item)
+    if any(dim < -1 for dim in shape):
+        raise InvalidInput(f"input '{name}': shape is {shape}, expected sizes, or -1 for any")
+    return TensorSpec(name, datatype, tuple(shape))
 
 
 def _shape(name: str, item: Object) -> list[int]:

@@ -14,7 +14,17 @@ import numpy as np
 import orjson
 
 from tandem import tensors
-from tandem.codec.fields import Blocks, Object, decode_tensor, objects_of, parameters_of, parse_object, text_of
+from tandem.codec.fields import (
+    Blocks,
+    Object,
+    decode_spec,
+    decode_tensor,
+    objects_of,
+    parameters_of,
+    parse_object,
+    text_of,
+    texts_of,
+)
 from tandem.codec.message import require_unique
 from tandem.codec.shared_memory import Lookup, Room
 from tandem.errors import InvalidInput
@@ -87,7 +97,8 @@ def decode_raw_request(body: bytes, model: ModelMetadata, version: str) -> Infer
     if spec.datatype == "BYTES":
         array: Array = tensors.read_only(tensors.objects([body]).reshape([1] * len(spec.shape)))
     else:
-        fixed = math.prod(dim for dim in spec.shape if dim != -1) * tensors.DTYPES[spec.datatype].itemsize
+        itemsize = tensors.dtype_of(spec.name, spec.datatype).itemsize  # whatever the predictor has said
+        fixed = math.prod(dim for dim in spec.shape if dim != -1) * itemsize
         shape = [1 if dim == -1 else dim for dim in spec.shape]
         if -1 in spec.shape:
             shape[list(spec.shape).index(-1)] = len(body) // max(fixed, 1)
@@ -133,14 +144,14 @@ def decode_error(body: bytes) -> str:
 
 
 def decode_metadata(body: bytes) -> ModelMetadata:
-    """A model as a REST server describes it; raises InvalidInput or KeyError on another form."""
-    document = orjson.loads(body)
+    """A model as a REST server describes it; raises InvalidInput on another form."""
+    document = parse_object(body)
 
     def specs(kind: str) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(t["name"], t["datatype"], tuple(t["shape"])) for t in document.get(kind) or ())
+        return tuple(decode_spec(item) for item in objects_of(document, kind))
 
-    versions = tuple(document.get("versions") or ())
-    return ModelMetadata(document["name"], versions, document.get("platform") or "", specs("inputs"), specs("outputs"))
+    name, platform = text_of(document, "name"), text_of(document, "platform", default="")
+    return ModelMetadata(name, texts_of(document, "versions"), platform, specs("inputs"), specs("outputs"))
 
 
 def encode_response(

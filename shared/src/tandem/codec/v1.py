@@ -9,6 +9,8 @@ Source: KServe, "Data Plane: V1 Protocol"; TensorFlow Serving's REST API, row an
 from __future__ import annotations
 
 import binascii
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,13 +19,15 @@ import pybase64
 
 from tandem import tensors
 from tandem.errors import InvalidInput
-from tandem.inference import Arrays, InferRequest, InferResponse
+from tandem.inference import Arrays, InferRequest, InferResponse, Limits
 from tandem.metadata import ModelMetadata, TensorSpec
 
+_LIMITS = Limits()
+_MOST_EMPTY = 65_536  # lists without an element that a tensor becomes: some bytes of shape could ask for any number
 _EXPECTED = 'expected {"instances": [...]} or {"inputs": ...}'
 
 
-def decode_request(body: bytes, model: ModelMetadata) -> InferRequest:
+def decode_request(body: bytes, model: ModelMetadata, limits: Limits = _LIMITS) -> InferRequest:
     """The request in `body` for `model`, whose tensors decide names and datatypes; raises InvalidInput."""
     try:
         document = orjson.loads(body)
@@ -37,16 +41,20 @@ def decode_request(body: bytes, model: ModelMetadata) -> InferRequest:
         columns = _named(document["inputs"], model.inputs)
     if not columns:
         raise InvalidInput(f"the request is empty; {_EXPECTED}")
+    limits.check_count("input", len(columns))
+    limits.check_names(*columns)
     inputs = {name: _array(name, values, _spec(name, model.inputs)) for name, values in columns.items()}
+    for name, array in inputs.items():
+        limits.check_elements(name, array.shape)
     return InferRequest(model_name=model.name, model_version="", inputs=inputs, raw=False)
 
 
 def encode_request(inputs: Arrays) -> bytes:
     """The body that asks a V1 predictor: one instance a row; bytes that are no text become {"b64": "..."}."""
-    rows = min((len(array) for array in inputs.values()), default=0)
     if len(inputs) == 1:
         return orjson.dumps({"instances": _plain(next(iter(inputs.values())))})
     columns = {name: _plain(array) for name, array in inputs.items()}
+    rows = min((len(values) for values in columns.values()), default=0)  # a scalar is a row
     return orjson.dumps({"instances": [{name: values[row] for name, values in columns.items()} for row in range(rows)]})
 
 
@@ -67,9 +75,9 @@ def decode_response(body: bytes) -> Arrays:
     predictions = document.get("predictions") if isinstance(document, dict) else None
     if not isinstance(predictions, list):
         raise ValueError("the predictor's answer has no predictions")
-    if predictions and isinstance(predictions[0], dict):
-        return {name: _guessed([row[name] for row in predictions]) for name in predictions[0]}
-    return {"predictions": _guessed(predictions)}
+    if predictions and isinstance(predictions[0], dict) and not _is_bytes(predictions[0]):
+        return {name: _array(name, [row[name] for row in predictions], None) for name in predictions[0]}
+    return {"predictions": _array("predictions", predictions, None)}
 
 
 def _columns(instances: object, specs: Sequence[TensorSpec]) -> Mapping[str, list[object]]:
@@ -110,14 +118,14 @@ def _spec(name: str, specs: Sequence[TensorSpec]) -> TensorSpec | None:
 def _array(name: str, values: list[object], spec: TensorSpec | None) -> tensors.Array:
     if spec is None:
         return _guessed([_bytes(name, value) if isinstance(value, dict) else value for value in values])
-    dtype = tensors.DTYPES[spec.datatype]
+    dtype = tensors.dtype_of(name, spec.datatype)  # whatever the predictor has said
     if dtype.hasobject:
         return tensors.read_only(tensors.objects([_bytes(name, value) for value in values]))
     try:
-        wide = np.array(values)
+        wide = _numbers(values)
     except ValueError:
         raise InvalidInput(f"input '{name}': the instances differ in their shape") from None
-    if wide.dtype.kind not in {"f": "iuf", "V": "iuf", "i": "iu", "u": "iu", "b": "b"}[dtype.kind]:
+    if wide is None or wide.dtype.kind not in {"f": "iuf", "V": "iuf", "i": "iu", "u": "iu", "b": "b"}[dtype.kind]:
         raise InvalidInput(f"input '{name}': a value is no {spec.datatype}")
     return tensors.read_only(tensors.narrow(name, spec.datatype, wide))
 
@@ -140,6 +148,8 @@ def _is_bytes(value: Mapping[str, object]) -> bool:
 
 
 def _plain(array: tensors.Array) -> list[object]:
+    if math.prod(itertools.takewhile(bool, array.shape)) > max(array.size, _MOST_EMPTY):
+        raise InvalidInput(f"a tensor of shape {list(array.shape)}, without an element, has no V1 form")
     if not array.dtype.hasobject:
         array = array.astype(np.float32) if array.dtype.kind == "V" else array
         plain: list[object] = array.tolist() if array.ndim else [array.tolist()]
@@ -161,9 +171,25 @@ def _guessed(values: list[object]) -> tensors.Array:
     if values and all(isinstance(value, (bytes, str)) for value in values):
         return tensors.objects([value.encode() if isinstance(value, str) else value for value in values])
     try:
-        array = np.array(values)
+        array = _numbers(values)
     except ValueError:
         raise InvalidInput("the values differ in their shape") from None
-    if array.dtype.kind not in "fiub":
+    if array is None or array.dtype.kind not in "fiub":
         raise InvalidInput("the values are neither numbers, truth values nor strings")
-    return array.astype({"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}[array.dtype.kind])
+    with np.errstate(over="ignore"):  # as tensors.narrow: what is beyond FP32 is infinite
+        return array.astype({"f": np.float32, "i": np.int64, "u": np.uint64, "b": np.bool_}[array.dtype.kind])
+
+
+def _numbers(values: list[object]) -> tensors.Array | None:
+    """`values` as NumPy sees them; None if one is no number or truth value. Raises ValueError if their shapes differ.
+
+    Looked at first, as one text would have NumPy make each number a text of the same length: gigabytes from megabytes.
+    """
+    level: Sequence[object] = values
+    while level:
+        kinds = set(map(type, level))
+        if not kinds <= {bool, int, float, list}:
+            return None
+        inner = [value for value in level if isinstance(value, list)] if list in kinds else []
+        level = list(itertools.chain.from_iterable(inner))
+    return np.array(values)

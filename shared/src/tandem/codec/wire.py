@@ -21,6 +21,7 @@ Raw = Sequence["bytes | memoryview"]
 
 _REQUEST_FIELD, _RESPONSE_FIELD = 7, 6  # raw_input_contents, raw_output_contents
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # wire types
+_SHORT, _LONG = 5, 10  # bytes of a varint at most: protobuf refuses a tag or length of more, be they zeros
 WORTHWHILE = 8 * 1024  # bytes; protobuf copies a smaller message in less time than Python needs to look at it
 _MOST_FIELDS = 4096  # looked at one by one; a message of more is protobuf's, whose loop is not Python's
 
@@ -85,7 +86,7 @@ def _split(data: bytes | memoryview, field: int) -> tuple[bytes, list[memoryview
     wanted = field << 3 | _LENGTH
     try:
         while offset < len(data):
-            tag, value = _read_varint(data, offset)
+            tag, value = _read_varint(data, offset, _SHORT)
             if (fields := fields + 1) > _MOST_FIELDS:
                 return None
             value, end = _extent(data, tag & 7, value)
@@ -104,22 +105,22 @@ def _split(data: bytes | memoryview, field: int) -> tuple[bytes, list[memoryview
 def _extent(data: bytes | memoryview, kind: int, offset: int) -> tuple[int, int]:
     """Where the value of a field begins, and where it ends; raises ValueError for other wire types."""
     if kind == _LENGTH:
-        length, start = _read_varint(data, offset)
+        length, start = _read_varint(data, offset, _SHORT)
         return start, start + length
     if kind == _VARINT:
-        return offset, _read_varint(data, offset)[1]
+        return offset, _read_varint(data, offset, _LONG)[1]
     if kind in (_FIXED64, _FIXED32):
         return offset, offset + (8 if kind == _FIXED64 else 4)
     raise ValueError(kind)
 
 
-def _read_varint(data: bytes | memoryview, offset: int) -> tuple[int, int]:
-    """The number at `offset`, and the offset behind it; raises ValueError if it has more than ten bytes."""
+def _read_varint(data: bytes | memoryview, offset: int, most: int) -> tuple[int, int]:
+    """The number at `offset`, and the offset behind it; raises ValueError if it has more than `most` bytes."""
     byte = data[offset]
     if byte < 0x80:
         return byte, offset + 1
     value, shift = byte & 0x7F, 7
-    for position in range(offset + 1, offset + 10):
+    for position in range(offset + 1, offset + most):
         byte = data[position]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:

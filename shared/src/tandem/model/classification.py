@@ -5,6 +5,7 @@ Source: Triton's extension_classification document.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,7 +30,7 @@ def _best(name: str, scores: Array, count: object) -> Array:
         raise InvalidInput(f"output '{name}': classification is {count!r}, expected a number of classes, 1 or more")
     if scores.ndim == 0 or scores.dtype.kind not in "fiu":
         raise InvalidInput(f"output '{name}' cannot be classified: it is not a tensor of scores")
-    flat = scores.reshape(-1, scores.shape[-1])
+    flat = scores.reshape(math.prod(scores.shape[:-1]), scores.shape[-1])  # not -1, which beside 0 could be anything
     indices = np.argsort(-flat.astype(np.float64), axis=1, kind="stable")[:, :count]
     values = np.take_along_axis(flat, indices, axis=1)
     texts = [

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping
 
 import grpc
+from google.protobuf.message import DecodeError
 from tandem.codec import wire
 from tandem.codec.wire import Frame
 from tandem.deadline import Deadline
@@ -21,7 +22,7 @@ from tandem.errors import DeadlineExceeded, PayloadTooLarge, TandemError, Unavai
 from tandem.oip import handoff_pb2 as pb
 from tandem.oip import handoff_pb2_grpc as pb_grpc
 from tandem.oip import inference_pb2 as oip
-from tandem.timings import PHASES
+from tandem.timings import PHASES, is_duration
 
 log = logging.getLogger("tandem.handoff")
 
@@ -123,18 +124,26 @@ class Connection(Packets):
                 self.send(pb.CallHead(id=number, cancel=True).SerializeToString())
 
     def received(self, head: memoryview, body: memoryview) -> None:
-        """An answer, or that there will be no more."""
-        reply = pb.ReplyHead.FromString(bytes(head))
-        if not reply.id:
-            self.usable = False
-        elif (future := self._calls.pop(reply.id, None)) and not future.done():
-            if reply.status:
-                future.set_exception(Refused(reply))
-            elif len(body) > self._bound:
-                future.set_exception(PayloadTooLarge(f"the predictor's answer is larger than max {self._bound} bytes"))
-            else:
-                phases = {name: reply.phases[name] for name in PHASES if name in reply.phases}  # a map has no order
-                future.set_result((wire.decode_response(body), phases))
+        """An answer, or that there will be no more; what is neither ends the connection, and with it every call."""
+        try:
+            reply = pb.ReplyHead.FromString(bytes(head))
+            if not reply.id:
+                self.usable = False
+            elif future := self._calls.get(reply.id):
+                if not future.done():
+                    self._settle(future, reply, body)
+                del self._calls[reply.id]
+        except DecodeError:
+            log.error("the predictor's answer on the local socket is no message")
+            self.close()
+
+    def _settle(self, future: asyncio.Future[Answer], reply: pb.ReplyHead, body: memoryview) -> None:
+        if reply.status:
+            future.set_exception(Refused(reply))
+        elif len(body) > self._bound:
+            future.set_exception(PayloadTooLarge(f"the predictor's answer is larger than max {self._bound} bytes"))
+        else:
+            future.set_result((wire.decode_response(body), _phases(reply)))
 
     def ended(self) -> None:
         """The predictor has gone, and with it the answers that are due."""
@@ -143,6 +152,11 @@ class Connection(Packets):
             _fail(future, Unavailable("the predictor cannot be reached", retry_after=1))
         self._calls.clear()
         self.over.set()
+
+
+def _phases(reply: pb.ReplyHead) -> Mapping[str, float]:
+    """In their order, which a map does not keep."""
+    return {name: reply.phases[name] for name in PHASES if is_duration(reply.phases.get(name, -1))}
 
 
 def _expire(future: asyncio.Future[Answer]) -> None:

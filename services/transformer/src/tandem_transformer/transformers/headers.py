@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 
-_SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the JPEG markers (SOF) that carry the dimensions
+_MOST_CHUNKS = 65_536  # of a PNG; 64 MiB of empty ones take seconds, of the usual 8 kB they are 8,192
+_MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)  # JPEG's
+_SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers (SOF) that carry the dimensions
+_BARE = {0x01, *range(0xD0, 0xD8)}  # those without a length (TEM, RST)
+_MOST_MARKERS = 4096  # before the dimensions; a photo has some dozens, and 64 MiB of them take seconds
 
 
 def dimensions(data: bytes) -> tuple[int, int]:
     """(width, height) as the header of a JPEG, PNG or WebP file says; (0, 0) if it says nothing that can be read."""
     try:
         return _reader(data)(data)
-    except (struct.error, IndexError):  # truncated: the decoder will say so
+    except (struct.error, IndexError):  # truncated
         return 0, 0
 
 
 def _reader(data: bytes) -> Callable[[bytes], tuple[int, int]]:
     if data[:4] == b"RIFF":
-        return {b"VP8X": _webp_extended, b"VP8L": _webp_lossless}.get(data[12:16], _webp_lossy)
-    return _png if data[:4] == b"\x89PNG" else _jpeg
+        return {b"VP8X": _webp_extended, b"VP8L": _webp_lossless, b"VP8 ": _webp_lossy}.get(data[12:16], _unknown)
+    if data[:4] == b"\x89PNG":
+        return _png if data[12:16] == b"IHDR" else _unknown
+    return _jpeg
+
+
+def _unknown(data: bytes) -> tuple[int, int]:
+    return 0, 0
 
 
 def _png(data: bytes) -> tuple[int, int]:
+    """Only of a file whose chunks are whole: OpenCV makes room for what each claims to hold before it reads that."""
+    offset, kind, chunks = 8, b"", 0
+    while offset < len(data) and kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        offset, chunks = offset + 12 + length, chunks + 1
+        if offset > len(data) or chunks > _MOST_CHUNKS:
+            return 0, 0
     width, height = struct.unpack_from(">II", data, 16)
     return width, height
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:
+    """As libjpeg looks for it, so that both read the same: it skips what is no marker, and any number of 0xFF."""
     offset = 2
-    while True:  # each step skips a segment of two bytes at least, or ends at the end of the data
-        while data[offset] == 0xFF and data[offset + 1] == 0xFF:
-            offset += 1
-        marker, length = struct.unpack_from(">xBH", data, offset)
+    for _ in range(_MOST_MARKERS):
+        if not (found := _MARKER.search(data, offset)):
+            break
+        marker, offset = found[1][0], found.end()
         if marker in _SIZES:
-            height, width = struct.unpack_from(">HH", data, offset + 5)
+            height, width = struct.unpack_from(">HH", data, offset + 3)
             return width, height
         if marker == 0xDA:  # the picture itself, with no dimensions before it
-            return 0, 0
-        offset += 2 + max(length, 2)
+            break
+        if marker not in _BARE:
+            (length,) = struct.unpack_from(">H", data, offset)
+            offset += max(length, 2)
+    return 0, 0
 
 
 def _webp_extended(data: bytes) -> tuple[int, int]:

@@ -24,7 +24,10 @@ FORMATS: dict[str, Callable[[bytes], bool]] = {
     "PNG": lambda data: data[:8] == b"\x89PNG\r\n\x1a\n",
     "WebP": lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP",
 }
+_DAMAGED = "an image cannot be decoded: it is truncated, damaged or too large"
 MAX_PIXELS = 64 * 2**20  # 192 MiB once decoded; a file of some kilobytes can claim that and more
+MOST_SCANS = 64  # of a JPEG: its decoder looks at every pixel again for each, even of 16 bytes; usual are 1 to 10
+_PART = 2**18  # pixels laid over white at a time: as floats they take 30 bytes each
 RESIZE = 256 / 224  # the shorter side is resized to this much more than the crop, as the model was trained
 
 
@@ -56,8 +59,12 @@ def known(data: bytes) -> bool:
 def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     """The RGB pixels of an image file: EXIF orientation applied, grey repeated, transparency laid over white."""
     width, height = headers.dimensions(data)
+    if not width * height:  # and nobody knows what the decoder would make of it, and of how much memory
+        raise InvalidInput(_DAMAGED)
     if width * height > max_pixels:
         raise InvalidInput(f"an image has {width} x {height} pixels, at most {max_pixels} are decoded")
+    if FORMATS["JPEG"](data) and data.count(b"\xff\xda") > MOST_SCANS:
+        raise InvalidInput(f"an image has over {MOST_SCANS} scans")
     buffer = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_UNCHANGED if _may_be_transparent(data) else cv2.IMREAD_COLOR_RGB
     try:
@@ -65,7 +72,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise InvalidInput("an image cannot be decoded: it is truncated, damaged or too large")
+        raise InvalidInput(_DAMAGED)
     if flags == cv2.IMREAD_UNCHANGED:
         return _opaque(pixels, buffer)
     return pixels.astype(np.uint8, copy=False)
@@ -109,8 +116,17 @@ def _opaque(pixels: NDArray[np.generic], buffer: NDArray[np.uint8]) -> Pixels:
     """Pixels as decoded, laid over white where they have an alpha channel."""
     if pixels.ndim != 3 or pixels.shape[2] != 4:  # it could have been transparent, and is not
         return np.asarray(cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB), np.uint8)
+    flat, opaque = pixels.reshape(-1, 4), np.empty((*pixels.shape[:2], 3), np.uint8)
+    for start in range(0, len(flat), _PART):
+        part = slice(start, start + _PART)
+        opaque.reshape(-1, 3)[part] = _over_white(flat[part])
+    return opaque
+
+
+def _over_white(pixels: NDArray[np.generic]) -> Pixels:
+    """Colours [N, 3] of BGRA pixels [N, 4]."""
     levels = np.float32(65_535 if pixels.itemsize == 2 else 255)  # a PNG may have 16 bits a channel
     values = pixels.astype(np.float32) / levels
-    alpha = values[..., 3:]
-    blended = values[..., 2::-1] * alpha + (1 - alpha)
+    alpha = values[:, 3:]
+    blended = values[:, 2::-1] * alpha + (1 - alpha)
     return np.asarray(np.rint(blended * 255), np.uint8)

@@ -120,7 +120,7 @@ class RestDoor:
             body = await body_of.read(http, self._bounds.body, partial(self._ledger.hold, call))
             metadata = await self._endpoint.metadata(model, "")
             with call.timings.phase("decode"):
-                request = v1.decode_request(body, metadata)
+                request = v1.decode_request(body, metadata, self._bounds.limits)
             call.begin(request)
             alarm.set(call.deadline)
             response = await self._endpoint.infer(request, call)
