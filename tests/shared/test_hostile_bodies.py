@@ -91,9 +91,6 @@ def test_a_long_integer_does_not_change_which_of_two_equal_keys_counts():
     assert ids[0] == ids[1]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="900 characters are up to 10,800 bytes when percent-encoded"
-)
 def test_a_refusal_in_any_script_is_short_enough_for_a_grpc_trailer():
     assert len(quote(InvalidInput("input '" + "😀" * 5000).message)) < GRPC_TRAILER_LIMIT
 
@@ -105,14 +102,12 @@ def circle():
 
 
 @pytest.mark.parametrize(
-    ("extra", "raised"),
+    "extra",
     [
-        pytest.param({"scores": {("cat", 1): 0.5}}, TypeError, id="a dict with tuples for keys"),
-        pytest.param({"scores": circle()}, ValueError, id="a dict that holds itself"),
-        pytest.param({"total": 2**70, "mean": float("nan")}, pytest.fail.Exception, id="NaN beside a long integer"),
+        pytest.param({"scores": {("cat", 1): 0.5}}, id="a dict with tuples for keys"),
+        pytest.param({"scores": circle()}, id="a dict that holds itself"),
+        pytest.param({"total": 2**70, "mean": float("nan")}, id="NaN beside a long integer"),
     ],
 )
-def test_a_log_line_is_valid_json_whatever_is_logged(extra, raised, request):
-    reason = "the json.dumps behind orjson raises too, or writes NaN"
-    request.applymarker(pytest.mark.xfail(strict=True, raises=raised, reason=reason))
+def test_a_log_line_is_valid_json_whatever_is_logged(extra):
     assert line(**extra)["message"] == "it is done"

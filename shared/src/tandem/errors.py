@@ -27,7 +27,9 @@ HTTP_STATUS = {
 }
 
 
-_LONGEST = 900  # characters; names and shapes are the caller's, and gRPC drops a status text of over 8 kB
+# Characters: names and shapes are the caller's, and gRPC drops a status text of over 8 kB, in which a character beyond
+# ASCII takes up to twelve.
+_LONGEST, _LONGEST_BEYOND_ASCII = 900, 300
 
 
 class TandemError(Exception):
@@ -36,7 +38,8 @@ class TandemError(Exception):
     status: ClassVar[StatusCode] = StatusCode.INTERNAL
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
-        text = message if len(message) <= _LONGEST else f"{message[:_LONGEST]} ..."
+        most = _LONGEST if message.isascii() else _LONGEST_BEYOND_ASCII
+        text = message if len(message) <= most else f"{message[:most]} ..."
         super().__init__(text)
         self.message = text
         self.retry_after = retry_after  # whole seconds, as in the HTTP header of that name

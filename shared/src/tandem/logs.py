@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -35,7 +34,20 @@ class JsonFormatter(logging.Formatter):
         try:
             return orjson.dumps(entry, default=str).decode()
         except TypeError:  # a lone surrogate, an integer beyond 64 bits, a key that is no text: rare, and never lost
-            return json.dumps({str(key): value for key, value in entry.items()}, default=repr)
+            return orjson.dumps({_text(key): _plain(value) for key, value in entry.items()}).decode()
+
+
+def _plain(value: object) -> object:
+    """`value`, or what Python would show of it where JSON has no form for it."""
+    try:
+        return orjson.Fragment(orjson.dumps(value, default=str))
+    except TypeError:
+        return _text(value)
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text.encode(errors="backslashreplace").decode()
 
 
 class ConsoleFormatter(logging.Formatter):

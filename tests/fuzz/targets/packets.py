@@ -21,7 +21,7 @@ from tandem.inference import InferResponse
 from tandem.oip import handoff_pb2 as pb
 from tandem.oip import inference_pb2 as oip
 from tandem.timings import Timings, is_duration
-from tandem_transformer.local import Connection
+from tandem_transformer.hop.local import Connection
 
 from fuzz.invariants import outcome
 

@@ -16,7 +16,7 @@ from tandem.lifecycle import Fatal
 from tandem.timings import Timings
 from tandem_predictor.repository import ModelFile, Repository
 from tandem_predictor.settings import Settings as PredictorSettings
-from tandem_transformer import forwarding
+from tandem_transformer.hop import forwarding
 from tandem_transformer.settings import Settings as TransformerSettings
 from tandem_transformer.settings import base_url, options, target
 
