@@ -11,7 +11,7 @@ from tandem.lifecycle import Fatal
 from tandem_transformer.app import Gateway, address, predictor
 from tandem_transformer.predictor import GrpcPredictor
 from tandem_transformer.rest_predictor import V1Predictor, V2Predictor
-from tandem_transformer.settings import Settings, base_url, options, target
+from tandem_transformer.settings import Settings, base_url, metrics_url, options, target
 
 
 def read(*flags: str, **variables: str) -> Settings:
@@ -178,3 +178,19 @@ def test_what_fits_through_a_door_fits_through_the_hop(flags, receive, send):
     got = address(read(*flags, "--predictor_host=p:1", "--predictor_request_retries=2"))
     assert (got.target, got.retries) == ("p:1", 2)
     assert (got.max_receive, got.max_send) == (receive, send)
+
+
+@pytest.mark.parametrize(
+    ("given", "tls", "url"),
+    [
+        ({}, False, "http://localhost:8080/metrics"),
+        ({}, True, "https://localhost:8080/metrics"),
+        ({"predictor_host": "10.0.0.7:9000"}, False, "http://10.0.0.7:8080/metrics"),
+        ({"predictor_host": "unix:///s"}, False, "http://localhost:8080/metrics"),
+        ({"predictor_host": "predictor", "predictor_protocol": "v2"}, False, "http://predictor:80/metrics"),
+        ({"predictor_host": "localhost", "predictor_protocol": "v1"}, False, "http://localhost:8080/metrics"),
+        ({"predictor_metrics_url": "http://x:1/m"}, False, "http://x:1/m"),
+    ],
+)
+def test_the_predictors_metrics_are_asked_at_its_http_door(given, tls, url):
+    assert metrics_url(Settings(**given), tls=tls) == url

@@ -49,7 +49,7 @@ class ServerMetrics:
         self.ready = Gauge(
             "tandem_ready", "1 while the service takes requests.", registry=registry, multiprocess_mode="livemin"
         )
-        for reason in ("in_flight", "queue_full", "too_late"):
+        for reason in ("in_flight", "bytes", "queue_full", "too_late"):
             self.rejected.labels(reason)  # from the start, so that a rate over it is 0 and not absent
         self.predict_seconds = self._histogram(
             "request_predict_seconds", "Time in the predictor, or waiting for it.", "model_name"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry
 from tandem import cpus
 from tandem.doors.doors import Doors
+from tandem.doors.rest.door import alone
 from tandem.lifecycle import Fatal
 from tandem.metrics import TransformerMetrics
 from tandem.security.tls import ClientTls, require_pair
@@ -16,13 +18,14 @@ from tandem.security.tokens import Tokens
 from tandem.workers import worker
 
 from tandem_transformer import __version__
+from tandem_transformer.exposition import Merged
 from tandem_transformer.hop.channel import Address
 from tandem_transformer.hop.forwarding import Forwarding
 from tandem_transformer.link import Link
 from tandem_transformer.pipeline import Pipeline
 from tandem_transformer.predictor import GrpcPredictor
 from tandem_transformer.rest_predictor import V1Predictor, V2Predictor
-from tandem_transformer.settings import GRPC, Settings, base_url, options, target
+from tandem_transformer.settings import GRPC, Settings, base_url, metrics_url, options, target
 from tandem_transformer.transformer import find
 
 log = logging.getLogger("tandem.transformer")
@@ -40,7 +43,11 @@ class Gateway:
         self._predictor = predictor(settings, self._executor)
         self._pipeline = Pipeline(settings.model_name, self._predictor, self._executor, metrics)
         self.doors = Doors(
-            self._pipeline, metrics, settings, default_timeout=settings.predictor_request_timeout_seconds
+            self._pipeline,
+            metrics,
+            settings,
+            default_timeout=settings.predictor_request_timeout_seconds,
+            exposition=exposition(settings),
         )
         self._fitted = self.doors.readiness.part("predictor", "the predictor has not answered yet")
         self._link = Link(
@@ -104,6 +111,14 @@ def address(settings: Settings) -> Address:
         tls=client_tls(settings),
         tokens=tokens(settings),
     )
+
+
+def exposition(settings: Settings) -> Callable[[bytes], Awaitable[bytes]]:
+    """What /metrics shows beside the transformer's own."""
+    if not settings.merge_predictor_metrics:
+        return alone
+    tls = client_tls(settings)
+    return Merged(metrics_url(settings, tls=tls is not None), tls)
 
 
 def client_tls(settings: Settings) -> ClientTls | None:

@@ -58,6 +58,12 @@ class Settings(DoorSettings):
     forward_headers: tuple[str, ...] = flag(
         (), names, "headers to pass on to the predictor beside those of tracing, with commas between", "security"
     )
+    merge_predictor_metrics: bool = flag(
+        False, boolean, "show the predictor's metrics too at /metrics, with the label container", "metrics"
+    )
+    predictor_metrics_url: str = flag(
+        "", text, "where they are [http(s)://HOST:8080/metrics of --predictor_host]", "metrics"
+    )
     http_port: int = flag(8000, PORT, "port of REST, health and /metrics", "ports")
     drain_delay: float = flag(0.0, SECONDS, "seconds served on after readiness goes false", "shutdown")
 
@@ -88,6 +94,17 @@ def base_url(host: str, tls: bool = False) -> str:
     if bare.endswith(":8082") and ":8082" not in host:
         bare = bare.removesuffix("8082") + "8080"
     return f"{'https' if tls else 'http'}://{bare}"
+
+
+def metrics_url(settings: Settings, *, tls: bool) -> str:
+    """Where the predictor's metrics are: its HTTP door, by default the one of the pair on this machine."""
+    if settings.predictor_metrics_url:
+        return settings.predictor_metrics_url
+    if settings.hop_protocol != GRPC:
+        return f"{base_url(settings.predictor_host, tls)}/metrics"
+    socket = settings.predictor_host.startswith("unix:")
+    host = "localhost" if socket else target(settings.predictor_host).rpartition(":")[0]
+    return f"{'https' if tls else 'http'}://{host}:8080/metrics"
 
 
 def options(given: str) -> Mapping[str, str]:

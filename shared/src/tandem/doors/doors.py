@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from tandem.doors import grpc_server
 from tandem.doors.endpoint import Endpoint
@@ -10,7 +11,7 @@ from tandem.doors.grpc_server import Listen
 from tandem.doors.handoff import HandoffServicer
 from tandem.doors.ledger import Ledger
 from tandem.doors.local import LocalDoor
-from tandem.doors.rest.door import Bounds, RestDoor
+from tandem.doors.rest.door import Bounds, RestDoor, alone
 from tandem.doors.rest.server import HttpServer
 from tandem.doors.servicer import InferenceServicer
 from tandem.doors.settings import DoorSettings
@@ -34,6 +35,7 @@ class Doors:
         *,
         default_timeout: float,
         regions: Regions | None = None,
+        exposition: Callable[[bytes], Awaitable[bytes]] = alone,
     ) -> None:
         self._settings = settings
         self.readiness = Readiness()
@@ -48,7 +50,7 @@ class Doors:
         )
         self._tls = server_tls(settings)
         tokens = Tokens(settings.auth_token_file, "auth_token_file") if settings.auth_token_file else None
-        bounds = rest_bounds(settings, tokens)
+        bounds = rest_bounds(settings, tokens, exposition)
         rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, bounds, regions=regions)
         servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits, regions)
         self._http = HttpServer(rest.application(), settings.grace, settings.max_header_bytes, self._tls)
@@ -95,7 +97,9 @@ def server_tls(settings: DoorSettings) -> ServerTls | None:
     return ServerTls(settings.ssl_certfile, settings.ssl_keyfile, settings.ssl_ca_certs)
 
 
-def rest_bounds(settings: DoorSettings, tokens: Tokens | None) -> Bounds:
+def rest_bounds(
+    settings: DoorSettings, tokens: Tokens | None, exposition: Callable[[bytes], Awaitable[bytes]]
+) -> Bounds:
     """What the REST side takes, and of whom."""
     return Bounds(
         settings.max_receive,
@@ -104,4 +108,5 @@ def rest_bounds(settings: DoorSettings, tokens: Tokens | None) -> Bounds:
         settings.enable_docs_url,
         tokens,
         tuple(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
+        exposition,
     )

@@ -36,6 +36,11 @@ _WORTH_COMPRESSING = 1024  # bytes; less gains nothing
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+async def alone(exposition: bytes) -> bytes:
+    """The service's own metrics and no others."""
+    return exposition
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a request may be at most, and whether /docs is served."""
@@ -46,6 +51,7 @@ class Bounds:
     docs: bool
     tokens: Tokens | None = None  # who has none of them is refused
     origins: tuple[str, ...] = ()  # whose pages may call from a browser
+    exposition: Callable[[bytes], Awaitable[bytes]] = alone  # what /metrics makes of the service's own
 
 
 class RestDoor:
@@ -161,7 +167,7 @@ class RestDoor:
 
     async def _exposition(self, http: web.Request) -> web.Response:
         headers = {hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=self._metrics.exposition(), headers=headers)
+        return web.Response(body=await self._bounds.exposition(self._metrics.exposition()), headers=headers)
 
     def _answer(self, http: web.Request, body: bytes, call: Call, json_size: int | None) -> web.Response:
         """An inference's answer, compressed if the client asks for it and it is worth it."""
