@@ -1,6 +1,11 @@
-"""A ModelInferRequest. What decodes, also out of shared memory, encodes and decodes to the same again."""
+"""A ModelInferRequest. What decodes, also out of shared memory, encodes and decodes to the same again.
+
+The same bytes are a predictor's answer too, which is read, or is the predictor's fault.
+"""
 
 from __future__ import annotations
+
+import contextlib
 
 from google.protobuf.message import DecodeError
 from shared.strategies import same_maps
@@ -9,6 +14,7 @@ from tandem.codec import message as codec
 from tandem.codec import v1, wire
 from tandem.codec.shared_memory import Room
 from tandem.deadline import Deadline
+from tandem.errors import Internal
 from tandem.inference import Call, InferRequest, InferResponse
 from tandem.memory.regions import Regions
 from tandem.oip import inference_pb2 as pb
@@ -19,6 +25,8 @@ GROWTH = 64  # MB, for some kB
 
 
 def check(data: bytes) -> bool:
+    with contextlib.suppress(DecodeError, Internal):
+        codec.decode_response(wire.decode_response(data))
     try:
         message = pb.ModelInferRequest.FromString(data)
     except DecodeError:
