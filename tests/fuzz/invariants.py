@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import resource
 from contextlib import contextmanager
 
@@ -9,6 +10,8 @@ import numpy as np
 from shared.strategies import same_maps
 from tandem.errors import TandemError
 from tandem.inference import InferRequest
+from tandem.memory.region import Region
+from tandem.memory.regions import Regions
 
 
 def outcome(decode, *args, **more):
@@ -29,6 +32,13 @@ def frugal(megabytes):
     yield
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < megabytes, f"{grown:.0f} MB more for one input"
+
+
+def regions():
+    """Shared memory: a region `r` of 64 bytes."""
+    known = Regions(public=True)
+    known.add_private("r", Region("r", mmap.mmap(-1, 64), 0, 64))
+    return known
 
 
 def exact(array):

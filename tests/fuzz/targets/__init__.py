@@ -1,7 +1,8 @@
 """The targets, one a module.
 
 Each has `check(data) -> bool`, whether the bytes were taken, which fails where a promise is broken; SEEDS, inputs that
-are taken; FOUND, what a fuzzer or a reader has found and has been mended since; WORDS to build inputs of.
+are taken; FOUND, what a fuzzer or a reader has found and has been mended since, and refusals that are hard to come by;
+WORDS to build inputs of.
 """
 
 from __future__ import annotations

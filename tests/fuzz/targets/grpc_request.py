@@ -1,8 +1,11 @@
-"""A ModelInferRequest. What decodes, also out of shared memory, encodes and decodes to the same again."""
+"""A ModelInferRequest. What decodes, also out of shared memory, encodes and decodes to the same again.
+
+The same bytes are a predictor's answer too, which is read, or is the predictor's fault.
+"""
 
 from __future__ import annotations
 
-import mmap
+import contextlib
 
 from google.protobuf.message import DecodeError
 from shared.strategies import same_maps
@@ -11,32 +14,32 @@ from tandem.codec import message as codec
 from tandem.codec import v1, wire
 from tandem.codec.shared_memory import Room
 from tandem.deadline import Deadline
+from tandem.errors import Internal
 from tandem.inference import Call, InferRequest, InferResponse
-from tandem.memory.region import Region
 from tandem.memory.regions import Regions
 from tandem.oip import inference_pb2 as pb
 
-from fuzz.invariants import frugal, outcome, same_requests
+from fuzz.invariants import frugal, outcome, regions, same_requests
 
-SIZE = 64  # bytes of the region
 GROWTH = 64  # MB, for some kB
 
 
 def check(data: bytes) -> bool:
+    with contextlib.suppress(DecodeError, Internal):
+        codec.decode_response(wire.decode_response(data))
     try:
         message = pb.ModelInferRequest.FromString(data)
     except DecodeError:
         return False
-    regions = Regions(public=True)
-    regions.add_private("r", Region("r", mmap.mmap(-1, SIZE), 0, SIZE))
-    request = outcome(codec.decode_request, wire.whole_request(message), lookup=regions.view)
+    known = regions()
+    request = outcome(codec.decode_request, wire.whole_request(message), lookup=known.view)
     if request is None:
         return False
     outcome(Call("grpc", "m", Deadline(), {}).begin, request)
     sent = wire.decode_request(wire.encode_request(codec.encode_request(request)))
     assert same_requests(codec.decode_request(sent), request)
     _answered(request)
-    outcome(_placed, request, regions)
+    outcome(_placed, request, known)
     return True
 
 
@@ -52,9 +55,9 @@ def _answered(request: InferRequest) -> None:
         assert same_maps(came.outputs, request.inputs)
 
 
-def _placed(request: InferRequest, regions: Regions) -> None:
+def _placed(request: InferRequest, known: Regions) -> None:
     """Answered into shared memory, where the request asks for it: last, as inputs may lie in the same."""
-    room = Room(request, regions.view)
+    room = Room(request, known.view)
     codec.encode_response(InferResponse("m", "1", request.inputs), raw=True, room=room)
 
 

@@ -13,11 +13,12 @@ from tandem.codec import json as codec
 from tandem.codec.shared_memory import Room
 from tandem.deadline import Deadline
 from tandem.inference import Call, InferRequest, InferResponse
+from tandem.memory.regions import Regions
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.model.classification import classify
 from tandem_predictor.validation import validate
 
-from fuzz.invariants import exact, outcome, same_requests
+from fuzz.invariants import exact, outcome, regions, same_requests
 
 X, Y = TensorSpec("x", "FP32", (-1, 2)), TensorSpec("y", "BYTES", (-1,))
 MODELS = [ModelMetadata("m", ("1",), "", inputs, (X, Y)) for inputs in ((X,), (Y,), (X, Y))]
@@ -25,7 +26,8 @@ MODELS = [ModelMetadata("m", ("1",), "", inputs, (X, Y)) for inputs in ((X,), (Y
 
 def check(data: bytes) -> bool:
     text, nul, blocks = data.partition(b"\0")
-    request = outcome(codec.decode_request, text + blocks, "m", "1", len(text) if nul else None)
+    known = regions()
+    request = outcome(codec.decode_request, text + blocks, "m", "1", len(text) if nul else None, lookup=known.view)
     if request is None:
         return False
     outcome(_handled, request)
@@ -33,6 +35,7 @@ def check(data: bytes) -> bool:
         outcome(validate, request, model, batchable=True)
     _asked_again(request)
     _answered(request)
+    outcome(_placed, request, known)
     return True
 
 
@@ -61,6 +64,12 @@ def _answered(request: InferRequest) -> None:
     assert same_maps(codec.decode_response(*binary).outputs, request.inputs)
 
 
+def _placed(request: InferRequest, known: Regions) -> None:
+    """Answered into shared memory, where the request asks for it: last, as inputs may lie in the same."""
+    room = Room(request, known.view)
+    codec.encode_response(InferResponse("m", "1", request.inputs), request, room)
+
+
 def _tensor(datatype, shape, **more):
     return {"name": "x", "datatype": datatype, "shape": shape, **more}
 
@@ -69,7 +78,9 @@ def _body(*inputs, blocks=b"", **more):
     return json.dumps({"inputs": inputs, **more}).encode() + (b"\0" + blocks if blocks else b"")
 
 
+_PLACE = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
 SEEDS = {
+    "shared memory": _body(_tensor("FP32", [2], parameters=_PLACE), outputs=[{"name": "x", "parameters": _PLACE}]),
     "floats": _body(_tensor("FP32", [2, 2], data=[[1.5, -2], [1e-9, 3]]), id="7", outputs=[{"name": "x"}]),
     "halves": _body(_tensor("BF16", [1], data=[1.5]), _tensor("FP16", [2], data=[65504, 0]) | {"name": "h"}),
     "integers": _body(*[_tensor(kind, [1], data=[7]) | {"name": kind} for kind in ("INT8", "UINT64", "INT64")]),
@@ -91,6 +102,8 @@ SEEDS = {
     ),
 }
 FOUND = {
+    "33 dimensions": _body(_tensor("INT8", [1] * 33, data=[1])),
+    "an array behind a number": _body(_tensor("FP32", [2, 2], data=[1, 2, [3, 4]])),
     "an overflow beside a zero in three dimensions": _body(_tensor("FP32", [0, 2**40, 2**40], data=[])),
     "truth values other than 0 and 1": _body(_tensor("BOOL", [2], parameters={"binary_data_size": 2}), blocks=b"\2\0"),
     "the best of no classes": _body(

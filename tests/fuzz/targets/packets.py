@@ -62,10 +62,11 @@ class Collecting(Packets):
 
 def check(data: bytes) -> bool:
     cuts, stream = _cuts(data[:4], data[4:]), data[4:]
+    step = 1 + len(stream) // 500  # byte by byte, if they are few
     readers = [
         (Collecting(), [stream]),
         (Collecting(), cuts),
-        (Collecting(), [stream[i : i + 1] for i in range(len(stream))]),
+        (Collecting(), [stream[i : i + step] for i in range(0, len(stream), step)]),
     ]
     wires = [_fed(reader, parts) for reader, parts in readers]
     first = readers[0][0]
