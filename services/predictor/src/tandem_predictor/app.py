@@ -11,10 +11,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from tandem import cpus
 from tandem.doors.doors import Doors
+from tandem.doors.rest.door import alone
 from tandem.errors import InvalidInput, NotFound
 from tandem.memory.regions import Regions
 from tandem.metadata import ModelMetadata
 from tandem.metrics import PredictorMetrics
+from tandem.model import triton
 from tandem.model.config import ModelConfig
 from tandem.model.statistics import Statistics
 
@@ -44,7 +46,12 @@ class Predictor:
         models = Models(self._repository, self._metrics, reload, extensions)
         regions = Regions(public=settings.enable_system_shared_memory)
         self.doors = Doors(
-            models, self._metrics, settings, default_timeout=settings.request_timeout_seconds, regions=regions
+            models,
+            self._metrics,
+            settings,
+            default_timeout=settings.request_timeout_seconds,
+            regions=regions,
+            exposition=partial(_with_triton, models) if settings.enable_triton_metrics else alone,
         )
         shared = regions if settings.shared_memory != "off" else None
         if shared or settings.local_socket != "off":
@@ -157,3 +164,7 @@ class Predictor:
     def _max_rows(self, runtime: Runtime) -> int:
         own = runtime.max_batch_size
         return self._settings.max_batch_size if own is None else max(1, min(own, self._settings.max_batch_size))
+
+
+async def _with_triton(models: Models, own: bytes) -> bytes:
+    return own + triton.exposition(models.statistics("", ""))

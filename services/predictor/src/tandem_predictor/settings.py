@@ -45,6 +45,9 @@ class Settings(DoorSettings):
     enable_system_shared_memory: bool = flag(
         False, boolean, "let callers register regions of /dev/shm, as Triton does; they must be trusted", "memory"
     )
+    enable_triton_metrics: bool = flag(
+        False, boolean, "show the models' counts under Triton's names (nv_inference_...) too", "metrics"
+    )
     grpc_port: int = flag(8082, PORT, "port of gRPC", "ports")
     grpc_socket: str = flag("", text, "Unix socket to serve gRPC on too, for --predictor_host=unix://PATH", "ports")
     max_in_flight: int = flag(4096, integer(1, 1_000_000), "requests worked on; more are refused with 429", "limits")
