@@ -58,3 +58,23 @@ def test_what_a_client_calls_a_model_is_never_a_label(pair: Pair) -> None:
 def test_kserves_buckets_are_among_the_buckets(expositions: dict[str, str]) -> None:
     for bound in ("0.005", "0.01", "0.025", "0.05", "0.075", "0.1", "0.25", "0.5", "0.75", "1.0", "2.5", "5.0", "10.0"):
         metric(expositions["transformer"], "request_preprocess_seconds_bucket", le=bound)
+
+
+def test_openmetrics_is_given_to_who_asks_for_it_with_the_trace_of_a_request(pair: Pair) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    request = rest_request([photos()["coffee"]])
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    assert ask(pair.infer_url, "POST", request, headers).status == 200
+    for service in (pair.transformer, pair.predictor):
+        accept = {"Accept": "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5"}
+        reply = ask(f"{service.url}/metrics", headers=accept)
+        assert reply.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        shown = reply.body.decode()
+        assert shown.endswith("# EOF\n")
+        assert any(
+            line.startswith("tandem_request_seconds_bucket") and f'# {{trace_id="{trace}"}}' in line
+            for line in shown.splitlines()
+        )
+        plain = ask(f"{service.url}/metrics")
+        assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert trace not in plain.body.decode()

@@ -10,7 +10,7 @@ from shared.fakes import Clock
 from tandem import deadline, errors
 from tandem.deadline import Deadline
 from tandem.doors import ledger
-from tandem.doors.ledger import Ledger, outcome
+from tandem.doors.ledger import Ledger, exemplar_of, outcome
 from tandem.inference import InferRequest
 from tandem.metrics import ServerMetrics
 
@@ -209,3 +209,25 @@ async def test_without_a_quiet_time_a_call_in_flight_is_not_waited_for_in_a_busy
         clock.woken = lambda: pytest.fail("spins") if clock.slept[-1] == 0 else None
         await book.ledger.idle(quiet=0.0, grace=5.0)
     assert sum(clock.slept) == pytest.approx(5.0)
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("header", "known"),
+    [
+        (f"00-{TRACE}-b7ad6b7169203331-01", True),
+        (f"00-{TRACE}-b7ad6b7169203331-03", True),
+        (f"cc-{TRACE}-b7ad6b7169203331-01-what-a-later-version-adds", True),
+        (f"00-{TRACE}-b7ad6b7169203331-00", False),
+        (f"ff-{TRACE}-b7ad6b7169203331-01", False),
+        (f"00-{'0' * 32}-b7ad6b7169203331-01", False),
+        (f"00-{TRACE.upper()}-b7ad6b7169203331-01", False),
+        (f'00-{TRACE[:-1]}"-b7ad6b7169203331-01', False),
+        (f"00-{TRACE}", False),
+        ("", False),
+    ],
+)
+def test_the_exemplar_is_the_trace_of_a_sampled_request(header, known):
+    assert exemplar_of({"traceparent": header}) == ({"trace_id": TRACE} if known else None)

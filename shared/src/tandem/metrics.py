@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, multiprocess
 from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as with_exemplars
 
 from tandem.workers import worker
 
@@ -62,13 +63,15 @@ class ServerMetrics:
             multiprocess_mode="livemax",
         ).labels(service, version, platform.python_version()).set(1)
 
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus text format 0.0.4: those of every worker, if there are several."""
-        if not worker.is_worker():
-            return generate_latest(self.registry)
-        everyone = CollectorRegistry()
-        multiprocess.MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
-        return generate_latest(everyone)
+    def exposition(self, *, openmetrics: bool = False) -> bytes:
+        """All metrics, of every worker if there are several: in text format 0.0.4, or with exemplars in OpenMetrics."""
+        registry = self.registry
+        if worker.is_worker():
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        if openmetrics:
+            return bytes(with_exemplars(registry))  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
 
     def _histogram(self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)

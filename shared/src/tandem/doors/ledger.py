@@ -17,6 +17,8 @@ from tandem.metrics import UNKNOWN_MODEL, ServerMetrics
 
 log = logging.getLogger("tandem.access")
 
+_HEX = frozenset("0123456789abcdef")
+_SAMPLED = frozenset(f"{flags:02x}" for flags in range(1, 256, 2))
 PENDING = "x-tandem-pending"  # on a transformer's readiness poll: it holds requests that will still need this predictor
 
 
@@ -103,12 +105,21 @@ class Ledger:
             self._counted[outcome] = self._metrics.requests.labels(*outcome), times
         requests, times = self._counted[outcome]
         requests.inc()
-        times.observe(seconds)
+        times.observe(seconds, exemplar_of(call.headers))
         if self._access_log and log.isEnabledFor(logging.INFO):
             phases = {name: round(value * 1e3, 3) for name, value in call.timings.items()}
             trace = {"traceparent": call.headers["traceparent"]} if "traceparent" in call.headers else {}
             entry = {"id": call.id, "model": call.model, "protocol": call.protocol, "code": code}
             log.info("infer", extra=entry | {"ms": round(seconds * 1e3, 3), "phases": phases} | trace)
+
+
+def exemplar_of(headers: Mapping[str, str]) -> dict[str, str] | None:
+    """The id of the request's trace, if it has one that was sampled. Source: W3C Trace Context, traceparent."""
+    version, _, rest = headers.get("traceparent", "").partition("-")
+    trace, _, flags = rest.partition("-")
+    sampled = flags[17:19] in _SAMPLED and version != "ff"
+    known = sampled and len(trace) == 32 and set(trace) <= _HEX and set(trace) != {"0"}
+    return {"trace_id": trace} if known else None
 
 
 def outcome(error: BaseException, deadline: Deadline) -> str:

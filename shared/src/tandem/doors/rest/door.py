@@ -9,6 +9,7 @@ from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 
 from tandem.codec import json as codec
 from tandem.codec import v1
@@ -166,6 +167,9 @@ class RestDoor:
         return _json({"ready": False, "error": f"not ready: {reason}"}, 503)
 
     async def _exposition(self, http: web.Request) -> web.Response:
+        if "application/openmetrics-text" in http.headers.get(hdrs.ACCEPT, "") and self._bounds.exposition is alone:
+            shown = self._metrics.exposition(openmetrics=True)
+            return web.Response(body=shown, headers={hdrs.CONTENT_TYPE: OPENMETRICS})
         headers = {hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=await self._bounds.exposition(self._metrics.exposition()), headers=headers)
 
