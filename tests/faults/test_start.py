@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -110,3 +112,18 @@ def test_a_predictor_leaves_nothing_in_its_users_home(tmp_path: Path) -> None:
         assert not [name for name in opened if name.endswith((".db", ".db-wal"))]
     finally:
         predictor.process.stop()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigusr1_switches_debug_on_and_off_in_every_process(workers: int) -> None:
+    process = Process.python(
+        *TRANSFORMER, "--http_port=0", "--grpc_port=0", "--log_format=json", f"--workers={workers}"
+    )
+    seen = itertools.count(1)
+    line_of_each = "a worker listens" if workers > 1 else "listening"
+    process.wait_for(lambda line: f'"message":"{line_of_each}"' in line and next(seen) == workers)
+    for level in ("DEBUG", "INFO"):
+        process.send(signal.SIGUSR1)
+        process.entry(f"the log level is now {level}")
+    assert process.stop() == 0
+    assert sum("the log level is now INFO" in line for line in process.lines) == workers

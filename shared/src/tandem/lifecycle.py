@@ -218,7 +218,7 @@ def main(
                 return supervise(read, workers)
             except Fatal as error:
                 settings.die(f"{program}: {error}")
-    if reason := _run(lambda: make(read)):
+    if reason := _run(lambda: make(read), read.log_level):
         settings.die(f"{program}: {reason}")
     if _still_running():  # the user's code that outlasted the grace: Python would wait for it for ever
         log.warning("exiting although code is still running that outlasted --grace")
@@ -244,7 +244,7 @@ def _still_running(patience: float = 1.0) -> bool:
     return any(thread.is_alive() for thread in threads)
 
 
-def _run(make: Callable[[], Service]) -> str | None:
+def _run(make: Callable[[], Service], level: str) -> str | None:
     """Run a service until a signal. Returns None after a clean stop, else the reason why it could not start.
 
     `make` is called on the event loop, which gRPC's objects belong to from their construction on.
@@ -252,7 +252,7 @@ def _run(make: Callable[[], Service]) -> str | None:
     reason = None
     allocator.keep_freed_blocks()
     try:
-        uvloop.run(_serve(make))
+        uvloop.run(_serve(make, level))
     except* Fatal as failed:
         reason = str(_first(failed))
     return reason
@@ -266,9 +266,10 @@ def _first(group: BaseExceptionGroup[Fatal]) -> BaseException:
     return found
 
 
-async def _serve(make: Callable[[], Service]) -> None:
+async def _serve(make: Callable[[], Service], level: str) -> None:
     stop = StopSignal()
     stop.install()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, logs.toggle_debug, level)
     worker.on_orphaned(stop.request)
     service = make()
     with Heartbeat(asyncio.get_running_loop()):

@@ -61,6 +61,14 @@ class ConsoleFormatter(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+def toggle_debug(level: str) -> None:
+    """From `level` to debug, and back."""
+    root = logging.getLogger()
+    usual = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(logging.DEBUG if root.level == usual else usual)
+    logging.getLogger("tandem.logs").warning("the log level is now %s", logging.getLevelName(root.level))
+
+
 def setup(level: str, form: str) -> None:
     """Send every record to standard error as json or console lines; auto: console on a terminal, JSON elsewhere."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())

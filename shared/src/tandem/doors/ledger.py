@@ -109,7 +109,9 @@ class Ledger:
         if self._access_log and log.isEnabledFor(logging.INFO):
             phases = {name: round(value * 1e3, 3) for name, value in call.timings.items()}
             trace = {"traceparent": call.headers["traceparent"]} if "traceparent" in call.headers else {}
-            entry = {"id": call.id, "model": call.model, "protocol": call.protocol, "code": code}
+            entry: dict[str, object] = {"id": call.id, "model": call.model, "protocol": call.protocol, "code": code}
+            if call.batch_rows:
+                entry |= {"batch_rows": call.batch_rows}
             log.info("infer", extra=entry | {"ms": round(seconds * 1e3, 3), "phases": phases} | trace)
 
 

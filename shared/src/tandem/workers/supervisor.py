@@ -54,6 +54,7 @@ class Supervisor:
         self._environ = {**os.environ, worker.VARIABLE: "1", "PROMETHEUS_MULTIPROC_DIR": str(folder)}
         self._folder = folder
         self._processes: set[asyncio.subprocess.Process] = set()
+        self._listening: set[asyncio.subprocess.Process] = set()
         self._listeners: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -62,6 +63,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._received)
+        loop.add_signal_handler(signal.SIGUSR1, self._toggle_debug)
         first, listening = await self._start()
         if not await listening:
             return await first.wait()
@@ -100,22 +102,34 @@ class Supervisor:
         if self._stopping.is_set():
             process.send_signal(signal.SIGTERM)
         listening = asyncio.get_running_loop().create_future()
-        self._listeners.append(asyncio.ensure_future(_listen(ours, listening, process)))
+        self._listeners.append(asyncio.ensure_future(self._listen(ours, listening, process)))
         return process, listening
+
+    async def _listen(
+        self, ours: socket.socket, listening: asyncio.Future[bool], process: asyncio.subprocess.Process
+    ) -> None:
+        """Hear whether a worker listens, and hold its socket for as long as it runs: the socket's end would stop it."""
+        with ours:
+            if heard := bool(await asyncio.get_running_loop().sock_recv(ours, 1)):
+                self._listening.add(process)
+                log.info("a worker listens", extra={"worker": process.pid})
+            listening.set_result(heard)
+            await process.wait()
+            self._listening.discard(process)
 
     def _received(self) -> None:
         """Pass the signal on; a worker that gets a second one ends at once."""
         self._stopping.set()
-        for process in self._processes:
+        self._pass_on(signal.SIGTERM, self._processes)
+
+    def _toggle_debug(self) -> None:
+        """To those that listen: before, the signal would end them."""
+        self._pass_on(signal.SIGUSR1, self._listening)
+
+    def _pass_on(self, number: int, processes: set[asyncio.subprocess.Process]) -> None:
+        for process in processes:
             if process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-
-
-async def _listen(ours: socket.socket, listening: asyncio.Future[bool], process: asyncio.subprocess.Process) -> None:
-    """Hear whether a worker listens, and hold its socket for as long as it runs: the socket's end would stop it."""
-    with ours:
-        listening.set_result(bool(await asyncio.get_running_loop().sock_recv(ours, 1)))
-        await process.wait()
+                process.send_signal(number)
 
 
 def _reserve(listen: Listen, what: str) -> socket.socket:
