@@ -213,6 +213,11 @@ def test_an_answer_without_predictions_is_a_value_error(body):
         v1.decode_response(body)
 
 
+def test_tensors_of_different_rows_cannot_be_asked_for():
+    with pytest.raises(InvalidInput, match="differ in their first dimension"):
+        v1.encode_request({"a": np.zeros(2, "f4"), "b": np.zeros(3, "f4")})
+
+
 @pytest.mark.parametrize(
     ("inputs", "why"),
     [

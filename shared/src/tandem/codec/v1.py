@@ -50,12 +50,18 @@ def decode_request(body: bytes, model: ModelMetadata, limits: Limits = _LIMITS) 
 
 
 def encode_request(inputs: Arrays) -> bytes:
-    """The body that asks a V1 predictor: one instance a row; bytes that are no text become {"b64": "..."}."""
+    """The body that asks a V1 predictor: one instance a row; bytes that are no text become {"b64": "..."}.
+
+    A scalar is a row. Raises InvalidInput if the tensors differ in their rows, or have no V1 form.
+    """
     if len(inputs) == 1:
         return orjson.dumps({"instances": _plain(next(iter(inputs.values())))})
     columns = {name: _plain(array) for name, array in inputs.items()}
-    rows = min((len(values) for values in columns.values()), default=0)  # a scalar is a row
-    return orjson.dumps({"instances": [{name: values[row] for name, values in columns.items()} for row in range(rows)]})
+    rows = {name: len(values) for name, values in columns.items()}
+    if len(set(rows.values())) > 1:
+        raise InvalidInput(f"the tensors differ in their first dimension, for V1 the instances: {rows}")
+    instances = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return orjson.dumps({"instances": instances})
 
 
 def encode_response(response: InferResponse) -> bytes:
