@@ -183,7 +183,7 @@ def test_a_truncated_file_is_refused(extension, part):
 @pytest.mark.parametrize("start", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"RIFF\0\0\0\0WEBPVP8X"])
 @pytest.mark.parametrize("rest", [b"", b"\0" * 100, np.random.default_rng(0).bytes(3000)], ids=["", "zeros", "noise"])
 def test_garbage_behind_a_known_beginning_is_refused(start, rest):
-    claims = len(rest) > 100 and start.endswith((b"\x1a\n", b"VP8X"))  # the noise is read as a size in pixels
+    claims = len(rest) > 100 and start.endswith(b"VP8X")  # the noise is read as a size in pixels
     why = r"an image has \d+ x \d+ pixels, at most 67108864 are decoded" if claims else "cannot be decoded"
     with pytest.raises(InvalidInput, match=why):
         pixels.decode(start + rest)

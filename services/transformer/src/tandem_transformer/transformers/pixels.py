@@ -25,6 +25,8 @@ FORMATS: dict[str, Callable[[bytes], bool]] = {
     "WebP": lambda data: data[:4] == b"RIFF" and data[8:12] == b"WEBP",
 }
 MAX_PIXELS = 64 * 2**20  # 192 MiB once decoded; a file of some kilobytes can claim that and more
+_STRIP = 64  # rows that are blended at a time: as floats they take 16 bytes a pixel
+_UNDECODABLE = "an image cannot be decoded: it is truncated, damaged or too large"
 RESIZE = 256 / 224  # the shorter side is resized to this much more than the crop, as the model was trained
 
 
@@ -58,6 +60,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     width, height = headers.dimensions(data)
     if width * height > max_pixels:
         raise InvalidInput(f"an image has {width} x {height} pixels, at most {max_pixels} are decoded")
+    if not width * height:  # the decoder is never asked what it would make of it
+        raise InvalidInput(_UNDECODABLE)
     buffer = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_UNCHANGED if _may_be_transparent(data) else cv2.IMREAD_COLOR_RGB
     try:
@@ -65,7 +69,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise InvalidInput("an image cannot be decoded: it is truncated, damaged or too large")
+        raise InvalidInput(_UNDECODABLE)
     if flags == cv2.IMREAD_UNCHANGED:
         return _opaque(pixels, buffer)
     return pixels.astype(np.uint8, copy=False)
@@ -110,7 +114,10 @@ def _opaque(pixels: NDArray[np.generic], buffer: NDArray[np.uint8]) -> Pixels:
     if pixels.ndim != 3 or pixels.shape[2] != 4:  # it could have been transparent, and is not
         return np.asarray(cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB), np.uint8)
     levels = np.float32(65_535 if pixels.itemsize == 2 else 255)  # a PNG may have 16 bits a channel
-    values = pixels.astype(np.float32) / levels
-    alpha = values[..., 3:]
-    blended = values[..., 2::-1] * alpha + (1 - alpha)
-    return np.asarray(np.rint(blended * 255), np.uint8)
+    opaque = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for top in range(0, len(pixels), _STRIP):
+        values = pixels[top : top + _STRIP].astype(np.float32) / levels
+        alpha = values[..., 3:]
+        blended = values[..., 2::-1] * alpha + (1 - alpha)
+        opaque[top : top + _STRIP] = np.rint(blended * 255)
+    return opaque
