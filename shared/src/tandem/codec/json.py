@@ -43,14 +43,11 @@ def decode_request(
     size = _json_bytes(body, json_size)
     document = parse_object(body[:size] if size < len(body) else body)
     blocks = Blocks(memoryview(body)[size:])
-    described = objects_of(document, "inputs")
-    limits.check_count("input", len(described))
-    inputs = [decode_tensor(item, blocks, limits, lookup) for item in described]
+    inputs = [decode_tensor(item, blocks, limits, lookup) for item in objects_of(document, "inputs", limits)]
     blocks.finish()
     if not inputs:
         raise InvalidInput('the request has no inputs; expected {"inputs": [{"name", "shape", "datatype", "data"}]}')
-    requested = tuple(_decode_output(item) for item in objects_of(document, "outputs"))
-    limits.check_count("output", len(requested))
+    requested = tuple(_decode_output(item) for item in objects_of(document, "outputs", limits))
     parameters, identity = parameters_of(document), text_of(document, "id", default="")
     limits.check_names(identity, *parameters, *[output.name for output in requested])
     require_unique("input", [name for name, _ in inputs])
@@ -100,7 +97,7 @@ def decode_response(body: bytes, json_size: int | None) -> InferResponse:
     size = len(body) if json_size is None else json_size
     document = parse_object(body[:size])
     blocks = Blocks(memoryview(body)[size:])
-    outputs = [decode_tensor(item, blocks, _LIMITS) for item in objects_of(document, "outputs")]
+    outputs = [decode_tensor(item, blocks, _LIMITS) for item in objects_of(document, "outputs", _LIMITS)]
     return InferResponse(
         model_name=text_of(document, "model_name", default=""),
         model_version=text_of(document, "model_version", default=""),
