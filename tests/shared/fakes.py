@@ -102,7 +102,7 @@ class EchoEndpoint:
 async def grpc_channel(add):
     """A channel to a real gRPC server on a free port, with the services that `add` gives it."""
     server = grpc.aio.server()
-    add(Translating(server))
+    add(Translating(server, 256))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

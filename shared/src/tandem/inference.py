@@ -18,6 +18,7 @@ from tandem.timings import Timings
 _PROCESS = secrets.token_hex(12)  # so that the ids of two processes differ
 _calls = itertools.count(1)
 Parameter = bool | int | float | str
+MAX_PARAMETERS = 1024  # of a request, a tensor or an output; each becomes an object, here and behind the hop
 Arrays = dict[str, NDArray[np.generic]]  # tensors by name; BYTES is an object array of `bytes`
 
 
@@ -93,6 +94,12 @@ class Limits:
             raise InvalidInput(
                 f"tensor '{name}': shape {list(shape)} has over {self.elements} elements (--max_elements)"
             )
+
+
+def check_parameters(count: int) -> None:
+    """Raise InvalidInput if there are too many parameters in one place."""
+    if count > MAX_PARAMETERS:
+        raise InvalidInput(f"{count} parameters in one place, at most {MAX_PARAMETERS}")
 
 
 @dataclass(slots=True)

@@ -35,6 +35,7 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
 }
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _LENGTH = struct.Struct("<I")  # before each element of a raw BYTES tensor
+_MANY = 4096  # BYTES elements; fewer are joined in less time by way of a list
 _MAX_DIMENSIONS = 32
 _MAX_ELEMENTS = 2**40  # far over any message; keeps the product of a hostile shape a small integer
 
@@ -57,10 +58,15 @@ def datatype_of(dtype: np.dtype[np.generic]) -> str:
         raise Internal(f"an array of dtype {dtype} has no datatype in the protocol") from None
 
 
+def check_rank(name: str, rank: int) -> None:
+    """Raise InvalidInput if a shape has more dimensions than any tensor."""
+    if rank > _MAX_DIMENSIONS:
+        raise InvalidInput(f"tensor '{name}': the shape has {rank} dimensions, at most {_MAX_DIMENSIONS}")
+
+
 def count_of(name: str, shape: Sequence[int]) -> int:
     """The number of elements of `shape`; raises InvalidInput on a negative dimension or one beyond reason."""
-    if len(shape) > _MAX_DIMENSIONS:
-        raise InvalidInput(f"tensor '{name}': the shape has {len(shape)} dimensions, at most {_MAX_DIMENSIONS}")
+    check_rank(name, len(shape))
     if any(dim < 0 for dim in shape):
         raise InvalidInput(f"tensor '{name}': shape {list(shape)} has a negative dimension")
     if math.prod(dim for dim in shape if dim) > _MAX_ELEMENTS:  # NumPy too leaves zeros out, and raises ValueError
@@ -88,11 +94,23 @@ def encode_raw(array: Array) -> bytes | memoryview:
     """
     if not array.dtype.hasobject:
         return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    if array.size > _MANY:
+        return _joined(array)
     parts: list[bytes] = []
     for element in array.ravel():  # BYTES is the one permitted Python loop over elements
         data = as_bytes(element)
         parts += (_LENGTH.pack(len(data)), data)
     return b"".join(parts)
+
+
+def _joined(array: Array) -> memoryview:
+    """The same for many elements: two Python objects for each would take many times the bytes of short ones."""
+    raw = bytearray()
+    for element in array.flat:
+        data = as_bytes(element)
+        raw += _LENGTH.pack(len(data))
+        raw += data
+    return memoryview(raw).toreadonly()
 
 
 def as_elements(texts: Array) -> NDArray[np.object_]:

@@ -17,7 +17,7 @@ import simdjson
 from tandem import tensors
 from tandem.codec.shared_memory import REGION, Lookup, bytes_at, place_of
 from tandem.errors import InvalidInput
-from tandem.inference import Limits, Parameter
+from tandem.inference import Limits, Parameter, check_parameters
 from tandem.metadata import TensorSpec
 from tandem.tensors import Array
 
@@ -28,6 +28,7 @@ _BUFFERS: dict[str, tuple[Literal["d", "i", "u"], str]] = {  # NumPy kind -> sim
     "u": ("u", "<u8"),
 }
 _DEPTH = 32  # nested arrays looked into; no shape has more dimensions
+_REREAD = 2**20  # bytes of a body with an integer over 64 bits; as Python objects a body takes up to 30 times its size
 Object = Mapping[str, object]  # a JSON object as simdjson shows it; every value that leaves it is checked
 
 
@@ -49,6 +50,8 @@ def _parse(body: bytes) -> object:
     except (ValueError, RuntimeError) as error:
         if not str(error).startswith(("NUMBER_ERROR", "BIGINT_ERROR")):
             raise
+    if len(body) > _REREAD:
+        raise ValueError(f"number: an integer over 64 bits is read as a float only in a body of up to {_REREAD} bytes")
     # JavaScript writes 2**64 as an integer, which simdjson does not know; orjson reads it as the float that it is.
     return simdjson.Parser().parse(orjson.dumps(orjson.loads(body)))
 
@@ -98,11 +101,13 @@ def decode_tensor(item: Object, blocks: Blocks, limits: Limits, lookup: Lookup |
     count = tensors.count_of(name, shape)
     if isinstance(next(iter(data), None), simdjson.Array):
         _check_nesting(name, data, shape)
+    elif len(data) > count:  # before a Python object is made of each
+        raise InvalidInput(f"input '{name}': {len(data)} elements, expected {count} for shape {shape}")
     flat = _flatten(name, datatype, data, dtype)
     if flat.size != count:
         raise InvalidInput(f"input '{name}': {flat.size} elements, expected {count} for shape {shape}")
     if len(data) not in (count, shape[0] if shape else count):  # a number beside an array, further in
-        raise InvalidInput(f"input '{name}': data is nested otherwise than shape {shape} says")
+        raise _wrongly_nested(name, shape)
     return name, tensors.read_only(tensors.narrow(name, datatype, flat).reshape(shape))
 
 
@@ -113,12 +118,14 @@ def _flatten(name: str, datatype: str, data: simdjson.Array, dtype: np.dtype[np.
             return np.frombuffer(data.as_buffer(of_type=buffer[0]), buffer[1])
         except (TypeError, ValueError):
             raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected {datatype}") from None
-    leaves = list(_leaves(data.as_list()))
     if dtype.hasobject:
-        texts = [leaf.encode() for leaf in leaves if isinstance(leaf, str)]
-        if len(texts) != len(leaves):
-            raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected a string, as BYTES are in JSON")
-        return tensors.objects(texts)
+        try:
+            return tensors.objects([leaf.encode() for leaf in _leaves(data)])  # type: ignore[attr-defined]
+        except AttributeError:
+            raise InvalidInput(
+                f"input '{name}': {_culprit(data, dtype)}, expected a string, as BYTES are in JSON"
+            ) from None
+    leaves = list(_leaves(data.as_list()))
     if not all(leaf is True or leaf is False or leaf in (0, 1) for leaf in leaves):
         raise InvalidInput(f"input '{name}': {_culprit(data, dtype)}, expected true or false")
     return np.array(leaves, dtype)
@@ -144,15 +151,19 @@ def _leaves(values: Iterable[object], depth: int = 0) -> Iterator[object]:
 
 def _check_nesting(name: str, data: simdjson.Array, shape: Sequence[int], depth: int = 0) -> None:
     """Raise InvalidInput unless `data` is nested as `shape` says; an array of one may stand for its element."""
-    rows = [row for row in data if isinstance(row, simdjson.Array)]
-    if depth == len(shape):
-        fits = len(data) == 1 and not rows
-    else:
-        fits = len(data) == shape[depth] and (depth == len(shape) - 1 or len(rows) == len(data))
-    if not fits:
-        raise InvalidInput(f"input '{name}': data is nested otherwise than shape {list(shape)} says")
-    for row in rows:
-        _check_nesting(name, row, shape, depth + 1)
+    if len(data) != (shape[depth] if depth < len(shape) else 1):
+        raise _wrongly_nested(name, shape)
+    for row in data:  # one at a time: there may be millions
+        if isinstance(row, simdjson.Array):
+            if depth == len(shape):
+                raise _wrongly_nested(name, shape)
+            _check_nesting(name, row, shape, depth + 1)
+        elif depth < len(shape) - 1:
+            raise _wrongly_nested(name, shape)
+
+
+def _wrongly_nested(name: str, shape: Sequence[int]) -> InvalidInput:
+    return InvalidInput(f"input '{name}': data is nested otherwise than shape {list(shape)} says")
 
 
 def value_of(item: Object, key: str) -> object:
@@ -160,11 +171,13 @@ def value_of(item: Object, key: str) -> object:
     return item[key] if key in item.keys() else None  # noqa: SIM118 - without keys() it throws just so
 
 
-def objects_of(document: Object, key: str) -> list[Object]:
-    """The objects in the array `key`; none if it is absent."""
+def objects_of(document: Object, key: str, limits: Limits) -> list[Object]:
+    """The objects in the array `key`, counted before any is made; none if it is absent."""
     value = value_of(document, key)
     if value is None:
         return []
+    if isinstance(value, simdjson.Array):
+        limits.check_count(key.removesuffix("s"), len(value))
     if not isinstance(value, simdjson.Array) or not all(isinstance(item, simdjson.Object) for item in value):
         raise InvalidInput(f"'{key}' is not an array of objects")
     return [item for item in value if isinstance(item, simdjson.Object)]
@@ -204,6 +217,8 @@ def decode_spec(item: Object) -> TensorSpec:
 
 def _shape(name: str, item: Object) -> list[int]:
     value = value_of(item, "shape")
+    if isinstance(value, simdjson.Array):
+        tensors.check_rank(name, len(value))
     dims = list(value) if isinstance(value, simdjson.Array) else [value]
     shape = [dim for dim in dims if isinstance(dim, int) and not isinstance(dim, bool) and dim < 2**63]
     if len(shape) != len(dims) or not isinstance(value, simdjson.Array):
@@ -218,6 +233,7 @@ def parameters_of(item: Object, where: str = "") -> dict[str, Parameter]:
         return {}
     if not isinstance(value, simdjson.Object):
         raise InvalidInput(f"{where}'parameters' is {_shown(value)}, expected an object")
+    check_parameters(len(value))
     parameters: dict[str, Parameter] = {}
     for key, parameter in value.items():
         if not isinstance(parameter, (bool, int, float, str)):

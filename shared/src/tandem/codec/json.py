@@ -33,6 +33,7 @@ from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.tensors import Array
 
 _LIMITS = Limits()
+_THEIRS = Limits(tensors=65_536)  # of a predictor, whose answers are what its model gives
 
 
 def decode_request(
@@ -53,14 +54,11 @@ def decode_request(
     size = _json_bytes(body, json_size)
     document = parse_object(body[:size] if size < len(body) else body)
     blocks = Blocks(memoryview(body)[size:])
-    described = objects_of(document, "inputs")
-    limits.check_count("input", len(described))
-    inputs = [decode_tensor(item, blocks, limits, lookup) for item in described]
+    inputs = [decode_tensor(item, blocks, limits, lookup) for item in objects_of(document, "inputs", limits)]
     blocks.finish()
     if not inputs:
         raise InvalidInput('the request has no inputs; expected {"inputs": [{"name", "shape", "datatype", "data"}]}')
-    requested = tuple(_decode_output(item) for item in objects_of(document, "outputs"))
-    limits.check_count("output", len(requested))
+    requested = tuple(_decode_output(item) for item in objects_of(document, "outputs", limits))
     parameters, identity = parameters_of(document), text_of(document, "id", default="")
     limits.check_names(identity, *parameters, *[output.name for output in requested])
     require_unique("input", [name for name, _ in inputs])
@@ -111,7 +109,7 @@ def decode_response(body: bytes, json_size: int | None) -> InferResponse:
     size = len(body) if json_size is None else json_size
     document = parse_object(body[:size])
     blocks = Blocks(memoryview(body)[size:])
-    outputs = [decode_tensor(item, blocks, _LIMITS) for item in objects_of(document, "outputs")]
+    outputs = [decode_tensor(item, blocks, _LIMITS) for item in objects_of(document, "outputs", _THEIRS)]
     return InferResponse(
         model_name=text_of(document, "model_name", default=""),
         model_version=text_of(document, "model_version", default=""),
@@ -148,7 +146,7 @@ def decode_metadata(body: bytes) -> ModelMetadata:
     document = parse_object(body)
 
     def specs(kind: str) -> tuple[TensorSpec, ...]:
-        return tuple(decode_spec(item) for item in objects_of(document, kind))
+        return tuple(decode_spec(item) for item in objects_of(document, kind, _THEIRS))
 
     name, platform = text_of(document, "name"), text_of(document, "platform", default="")
     return ModelMetadata(name, texts_of(document, "versions"), platform, specs("inputs"), specs("outputs"))

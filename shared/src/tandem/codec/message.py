@@ -16,7 +16,7 @@ from tandem import tensors
 from tandem.codec.shared_memory import REGION, Lookup, Room, bytes_at, place_of
 from tandem.codec.wire import Frame, Raw
 from tandem.errors import Internal, InvalidInput
-from tandem.inference import Arrays, InferRequest, InferResponse, Limits, Parameter, RequestedOutput
+from tandem.inference import Arrays, InferRequest, InferResponse, Limits, Parameter, RequestedOutput, check_parameters
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.oip import inference_pb2 as pb
 
@@ -69,6 +69,7 @@ def decode_request(
     limits.check_names(*[i.name for i in message.inputs], *[o.name for o in message.outputs])
     for tensor in message.inputs:
         limits.check_elements(tensor.name, tensor.shape)
+        check_parameters(len(tensor.parameters))
     requested = tuple(RequestedOutput(o.name, decode_parameters(o.parameters)) for o in message.outputs)
     require_unique("output", [output.name for output in requested])
     raw = _gathered(message.inputs, frame.raw, lookup)
@@ -162,6 +163,7 @@ def decode_metadata(message: pb.ModelMetadataResponse) -> ModelMetadata:
 
 def decode_parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:
     """The parameters that have a value."""
+    check_parameters(len(parameters))
     decoded: dict[str, Parameter] = {}
     for name, parameter in parameters.items():
         if choice := parameter.WhichOneof("parameter_choice"):

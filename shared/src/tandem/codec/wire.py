@@ -14,6 +14,7 @@ from typing import Generic, TypeVar, cast
 
 from google.protobuf.message import Message
 
+from tandem.errors import InvalidInput
 from tandem.oip import inference_pb2 as pb
 
 M = TypeVar("M", bound=Message)
@@ -23,7 +24,8 @@ _REQUEST_FIELD, _RESPONSE_FIELD = 7, 6  # raw_input_contents, raw_output_content
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # wire types
 _SHORT, _LONG = 5, 10  # bytes of a varint at most: protobuf refuses a tag or length of more, be they zeros
 WORTHWHILE = 8 * 1024  # bytes; protobuf copies a smaller message in less time than Python needs to look at it
-_MOST_FIELDS = 4096  # looked at one by one; a message of more is protobuf's, whose loop is not Python's
+# Looked at one by one, where no other number is given; a message of more is protobuf's, whose loop is not Python's.
+_MOST_FIELDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,12 @@ def whole_response(frame: Frame[pb.ModelInferResponse]) -> pb.ModelInferResponse
     return frame.message
 
 
-def decode_request(data: bytes | memoryview) -> Frame[pb.ModelInferRequest]:
-    """The request in `data`; raises protobuf's DecodeError."""
-    if found := _split(data, _REQUEST_FIELD):
+def decode_request(data: bytes | memoryview, most: int | None = None) -> Frame[pb.ModelInferRequest]:
+    """The request in `data`; raises protobuf's DecodeError, or InvalidInput if it has over `most` fields.
+
+    An input of no bytes at all takes two on the wire and 90 as a message: who sends millions is not to be parsed.
+    """
+    if found := _split(data, _REQUEST_FIELD, most):
         return Frame(pb.ModelInferRequest.FromString(found[0]), found[1])
     return whole_request(pb.ModelInferRequest.FromString(cast("bytes", data)))
 
@@ -77,7 +82,7 @@ def _join(frame: Frame[M], field: int) -> bytes:
     return b"".join(parts)
 
 
-def _split(data: bytes | memoryview, field: int) -> tuple[bytes, list[memoryview]] | None:
+def _split(data: bytes | memoryview, field: int, most: int | None = None) -> tuple[bytes, list[memoryview]] | None:
     """`data` without the entries of `field`, and those as views; None for what protobuf should look at itself."""
     if len(data) < WORTHWHILE:
         return None
@@ -87,7 +92,9 @@ def _split(data: bytes | memoryview, field: int) -> tuple[bytes, list[memoryview
     try:
         while offset < len(data):
             tag, value = _read_varint(data, offset, _SHORT)
-            if (fields := fields + 1) > _MOST_FIELDS:
+            if (fields := fields + 1) > (most or _MOST_FIELDS):
+                if most:
+                    raise InvalidInput(f"the message has over {most} fields, more than --max_tensors can need")
                 return None
             value, end = _extent(data, tag & 7, value)
             if end > len(data):

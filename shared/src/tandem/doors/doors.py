@@ -60,6 +60,7 @@ class Doors:
             max_receive=settings.max_receive,
             max_send=settings.max_send,
             max_metadata=settings.max_header_bytes,
+            max_tensors=settings.max_tensors,
             tokens=tokens,
         )
         self._local = LocalDoor(servicer.infer, settings.max_send)

@@ -24,6 +24,11 @@ from tandem.workers import worker
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 
+# Of one connection, those that were reset and not yet looked at among them. With 1,000 calls that wait to be looked at,
+# gRPC begins to cancel new ones by chance, whosesoever they are: one who floods must not get there.
+STREAMS = 900
+
+
 class PortTaken(Fatal):
     """An address that cannot be listened on; the text names it."""
 
@@ -44,6 +49,7 @@ def make(
     max_receive: int,
     max_send: int,
     max_metadata: int,
+    max_tensors: int,
     tokens: Tokens | None = None,
 ) -> grpc.aio.Server:
     """A server with inference, health and reflection, bound to nothing yet."""
@@ -54,11 +60,12 @@ def make(
         ("grpc.max_send_message_length", max_send),
         ("grpc.max_metadata_size", max_metadata),
         ("grpc.absolute_max_metadata_size", max_metadata),
+        ("grpc.max_concurrent_streams", STREAMS),
         ("grpc.keepalive_permit_without_calls", 1),  # a client may probe an idle connection ...
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # ... as often as this
     ]
     server = grpc.aio.server(options=options, interceptors=[Guard(tokens)] if tokens else None)
-    registrar = Translating(server)  # has what registering needs of a server
+    registrar = Translating(server, max_tensors)  # has what registering needs of a server
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, registrar)  # type: ignore[arg-type]
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(readiness, frozenset({SERVICE})), server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,9 +17,8 @@ log = logging.getLogger("tandem.grpc")
 INTERNAL = "internal error; the server's log says more"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stubs only
 _Behaviour = Callable[[Any, Any], Awaitable[Any]]
-_FRAMED: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
-    "/inference.GRPCInferenceService/ModelInfer": (wire.decode_request, wire.encode_response)
-}
+_FRAMED = "/inference.GRPCInferenceService/ModelInfer"  # comes and goes as frames; see wire.py
+_FIELDS = 4096  # of a message, if no more tensors are let in than usual
 
 
 class Translating:
@@ -27,23 +27,25 @@ class Translating:
     Streaming methods (health, reflection) raise no TandemError. An interceptor would do this anew at every call.
     """
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(self, server: grpc.aio.Server, max_tensors: int) -> None:
         self._server = server
+        self._fields = max(_FIELDS, 4 * max_tensors)  # inputs, outputs, raw contents, and as many of what else there is
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, _Handler]) -> None:
         """Register the methods of `service` by name."""
-        wrapped = {name: _wrapped(f"/{service}/{name}", handler) for name, handler in handlers.items()}
+        wrapped = {name: self._wrapped(f"/{service}/{name}", handler) for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """The same methods in another form, which generated code brings too."""
 
-
-def _wrapped(method: str, handler: _Handler) -> _Handler:
-    if handler.unary_unary is None:
-        return handler
-    parse, serialize = _FRAMED.get(method, (handler.request_deserializer, handler.response_serializer))
-    return grpc.unary_unary_rpc_method_handler(translated(handler.unary_unary, parse), None, serialize)
+    def _wrapped(self, method: str, handler: _Handler) -> _Handler:
+        if handler.unary_unary is None:
+            return handler
+        parse, serialize = handler.request_deserializer, handler.response_serializer
+        if method == _FRAMED:
+            parse, serialize = partial(wire.decode_request, most=self._fields), wire.encode_response
+        return grpc.unary_unary_rpc_method_handler(translated(handler.unary_unary, parse), None, serialize)
 
 
 def translated(behaviour: _Behaviour, parse: Callable[[bytes], Any] | None = None) -> _Behaviour:
@@ -71,5 +73,7 @@ def parsed(request: Any, parse: Callable[[bytes], Any] | None) -> Any:
     """The message in the bytes of `request`; raises InvalidInput."""
     try:
         return parse(request) if parse else request
+    except TandemError:
+        raise
     except Exception:
         raise InvalidInput("the request is not a valid protobuf message of this method") from None

@@ -1,4 +1,8 @@
-"""How large an image says that it is, read from its header before anything is decoded."""
+"""How large an image says that it is, read from its header before anything is decoded.
+
+A header is only of use if the decoder reads the same, so it is read as libjpeg, libpng and libwebp read it; what they
+would read otherwise, or not at all, says nothing here.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,10 @@ import struct
 from collections.abc import Callable
 
 _MOST_CHUNKS = 65_536  # of a PNG; 64 MiB of empty ones take seconds, of the usual 8 kB they are 8,192
-_MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)  # JPEG's
+_MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)  # JPEG's; what lies before one is skipped as by libjpeg
 _SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers (SOF) that carry the dimensions
 _BARE = {0x01, *range(0xD0, 0xD8)}  # those without a length (TEM, RST)
+_LAST = {0xD9, 0xDA}  # the end, and the picture itself
 _MOST_MARKERS = 4096  # before the dimensions; a photo has some dozens, and 64 MiB of them take seconds
 
 
@@ -29,7 +34,8 @@ def _reader(data: bytes) -> Callable[[bytes], tuple[int, int]]:
     return _jpeg
 
 
-def _unknown(data: bytes) -> tuple[int, int]:
+def _unknown(_data: bytes) -> tuple[int, int]:
+    """Of no chunk that has dimensions: libwebp takes a file without any too, and looks for them elsewhere."""
     return 0, 0
 
 
@@ -55,7 +61,7 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         if marker in _SIZES:
             height, width = struct.unpack_from(">HH", data, offset + 3)
             return width, height
-        if marker == 0xDA:  # the picture itself, with no dimensions before it
+        if marker in _LAST:
             break
         if marker not in _BARE:
             (length,) = struct.unpack_from(">H", data, offset)

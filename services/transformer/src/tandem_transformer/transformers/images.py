@@ -24,8 +24,8 @@ from tandem_transformer.transformers import pixels
 
 Arrays = dict[str, NDArray[np.generic]]
 FEW = 16 * 1024  # scores that are ranked on the event loop; more would hold it too long
-MAX_BYTES = 512 * 2**20  # a picture of one pixel is a file of 70 bytes, and an input of hundreds of kilobytes
-OPTIONS = frozenset({"top_k", "labels", "mean", "std", "size", "input", "output", "max_pixels", "max_bytes"})
+MAX_IMAGES = 256  # of one request; a file of 70 bytes becomes 147 KiB of pixels
+OPTIONS = frozenset({"top_k", "labels", "mean", "std", "size", "input", "output", "max_pixels", "max_images"})
 _ASSUMED = TensorSpec("input-0", "FP32", (-1, 3, 224, 224))  # of a predictor that does not describe its model
 
 
@@ -38,11 +38,6 @@ class Wanted:
     channels_first: bool
     size: tuple[int, int]
 
-    @property
-    def bytes(self) -> int:
-        """What one image takes."""
-        return self.size[0] * self.size[1] * 3 * DTYPES[self.datatype].itemsize
-
 
 class ImageClassification(Transformer):
     """Fits itself to the predictor's model.
@@ -50,7 +45,7 @@ class ImageClassification(Transformer):
     Options, none of them needed: top_k (5); labels (a file, one a line; ImageNet's for 1000 classes); mean and std for
     models that take floats (one number, or three joined by `:`; 127 and 128); size (224, where the model leaves it
     open); input (the model's image tensor) and output (its scores), where it has several; max_pixels (of one image);
-    max_bytes (of a request's images as the model takes them; 512 MiB).
+    max_images (of one request).
     """
 
     inputs: Sequence[TensorSpec] = (TensorSpec("input-0", "BYTES", (-1,)),)
@@ -64,10 +59,10 @@ class ImageClassification(Transformer):
         if self._top_k < 1:
             raise ValueError(f"top_k is {self._top_k}, expected 1 or more")
         self._max_pixels = int(options.get("max_pixels", pixels.MAX_PIXELS))
+        self._max_images = int(options.get("max_images", MAX_IMAGES))
         self._labels = _labels(options.get("labels", ""))
         self._mean = _channels(options.get("mean", "127"))
         self._std = _channels(options.get("std", "128"))
-        self._max_bytes = int(options.get("max_bytes", MAX_BYTES))
         self._wanted = wanted(_one(model.inputs or (_ASSUMED,), options.get("input", ""), "input"), options)
         self._scores = options.get("output") or (model.outputs[0].name if model.outputs else "")
         self.outputs = (
@@ -78,18 +73,17 @@ class ImageClassification(Transformer):
 
     def preprocess(self, inputs: Arrays, context: Context) -> Arrays:
         """BYTES [N] -> the model's images [N, ...]."""
-        images = []
-        most = max(1, self._max_bytes // self._wanted.bytes)
-        for index, element in enumerate(inputs["input-0"]):
-            if index == most:
-                raise InvalidInput(f"input 'input-0' has {len(inputs['input-0'])} images, at most {most} are taken")
+        elements = inputs["input-0"]
+        if len(elements) > self._max_images:
+            raise InvalidInput(f"input 'input-0': {len(elements)} images, at most {self._max_images} (max_images)")
+        images = np.empty((len(elements), *self._wanted.size, 3), np.uint8)
+        for index, element in enumerate(elements):
             try:
                 decoded = pixels.decode(pixels.image_bytes(element), self._max_pixels)
             except InvalidInput as error:
                 raise InvalidInput(f"input 'input-0', element {index}: {error.message}") from None
-            images.append(pixels.fit(decoded, self._wanted.size))
-        stacked = np.stack(images) if images else np.empty((0, *self._wanted.size, 3), np.uint8)
-        return {self._wanted.name: self.arrange(stacked)}
+            images[index] = pixels.fit(decoded, self._wanted.size)
+        return {self._wanted.name: self.arrange(images)}
 
     async def postprocess(self, outputs: Arrays, context: Context) -> Arrays:
         """Scores [N, classes] -> the best `top_k` of each row, best first. For a few rows a thread would cost more."""

@@ -27,7 +27,7 @@ FORMATS: dict[str, Callable[[bytes], bool]] = {
 _DAMAGED = "an image cannot be decoded: it is truncated, damaged or too large"
 MAX_PIXELS = 64 * 2**20  # 192 MiB once decoded; a file of some kilobytes can claim that and more
 MOST_SCANS = 64  # of a JPEG: its decoder looks at every pixel again for each, even of 16 bytes; usual are 1 to 10
-_PART = 2**18  # pixels laid over white at a time: as floats they take 30 bytes each
+_STRIP = 64  # rows that are blended at a time: as floats they take 16 bytes a pixel
 RESIZE = 256 / 224  # the shorter side is resized to this much more than the crop, as the model was trained
 
 
@@ -116,17 +116,11 @@ def _opaque(pixels: NDArray[np.generic], buffer: NDArray[np.uint8]) -> Pixels:
     """Pixels as decoded, laid over white where they have an alpha channel."""
     if pixels.ndim != 3 or pixels.shape[2] != 4:  # it could have been transparent, and is not
         return np.asarray(cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB), np.uint8)
-    flat, opaque = pixels.reshape(-1, 4), np.empty((*pixels.shape[:2], 3), np.uint8)
-    for start in range(0, len(flat), _PART):
-        part = slice(start, start + _PART)
-        opaque.reshape(-1, 3)[part] = _over_white(flat[part])
-    return opaque
-
-
-def _over_white(pixels: NDArray[np.generic]) -> Pixels:
-    """Colours [N, 3] of BGRA pixels [N, 4]."""
     levels = np.float32(65_535 if pixels.itemsize == 2 else 255)  # a PNG may have 16 bits a channel
-    values = pixels.astype(np.float32) / levels
-    alpha = values[:, 3:]
-    blended = values[:, 2::-1] * alpha + (1 - alpha)
-    return np.asarray(np.rint(blended * 255), np.uint8)
+    opaque = np.empty((*pixels.shape[:2], 3), np.uint8)
+    for top in range(0, len(pixels), _STRIP):
+        values = pixels[top : top + _STRIP].astype(np.float32) / levels
+        alpha = values[..., 3:]
+        blended = values[..., 2::-1] * alpha + (1 - alpha)
+        opaque[top : top + _STRIP] = np.rint(blended * 255)
+    return opaque

@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 import orjson
-from aiohttp import http_exceptions, web
+from aiohttp import hdrs, http_exceptions, web
 
 from tandem.doors.grpc_server import Listen, PortTaken
 from tandem.doors.translation import INTERNAL
@@ -18,6 +18,7 @@ from tandem.workers import worker
 log = logging.getLogger("tandem.http")
 
 KEEPALIVE_SECONDS = 75.0  # longer than the 60 s after which common load balancers close an idle connection
+_LINGER = 1.0  # seconds that a refused body is still read, so that who sends it comes to see why
 _HANDSHAKE = 10.0  # seconds for a TLS handshake, and for a goodbye
 CODINGS = "unknown Content-Encoding; expected gzip, deflate or none"
 
@@ -73,6 +74,7 @@ class HttpServer:
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
             keepalive_timeout=KEEPALIVE_SECONDS,
+            lingering_time=_LINGER,
             max_line_size=self._max_header_bytes,
             max_field_size=self._max_header_bytes,
             read_bufsize=2**20,  # with aiohttp's 64 KiB a body of megabytes pauses and resumes reading throughout
@@ -110,7 +112,10 @@ class Connection(web.RequestHandler):
         """Send `resp`. A refusal that aiohttp raised before any handler ran (Expect) is put in the protocol's form."""
         if isinstance(resp, web.HTTPException):
             resp = _error(resp.status, resp.reason)
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        if hdrs.CONTENT_ENCODING in request.headers and not request.content.is_eof():
+            self.force_close()  # to read the rest of a bomb is to unpack it: nobody else would be served meanwhile
+        return finished
 
     def _refusal(self, status: int, error: BaseException | None) -> tuple[int, str]:
         if isinstance(error, http_exceptions.ContentEncodingError):
