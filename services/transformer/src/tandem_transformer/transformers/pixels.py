@@ -67,15 +67,20 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise InvalidInput(f"an image has over {MOST_SCANS} scans")
     buffer = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_UNCHANGED if _may_be_transparent(data) else cv2.IMREAD_COLOR_RGB
+    pixels = _decoded(buffer, flags)
+    if flags == cv2.IMREAD_UNCHANGED:
+        return _opaque(pixels, buffer)
+    return pixels.astype(np.uint8, copy=False)
+
+
+def _decoded(buffer: NDArray[np.uint8], flags: int) -> NDArray[np.generic]:
     try:
         pixels = cv2.imdecode(buffer, flags)
     except cv2.error:
         pixels = None
     if pixels is None:
         raise InvalidInput(_DAMAGED)
-    if flags == cv2.IMREAD_UNCHANGED:
-        return _opaque(pixels, buffer)
-    return pixels.astype(np.uint8, copy=False)
+    return pixels
 
 
 def fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
@@ -115,7 +120,7 @@ def _may_be_transparent(data: bytes) -> bool:
 def _opaque(pixels: NDArray[np.generic], buffer: NDArray[np.uint8]) -> Pixels:
     """Pixels as decoded, laid over white where they have an alpha channel."""
     if pixels.ndim != 3 or pixels.shape[2] != 4:  # it could have been transparent, and is not
-        return np.asarray(cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB), np.uint8)
+        return _decoded(buffer, cv2.IMREAD_COLOR_RGB).astype(np.uint8, copy=False)
     levels = np.float32(65_535 if pixels.itemsize == 2 else 255)  # a PNG may have 16 bits a channel
     opaque = np.empty((*pixels.shape[:2], 3), np.uint8)
     for top in range(0, len(pixels), _STRIP):
