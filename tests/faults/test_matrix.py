@@ -2,12 +2,14 @@
 
 A word of the table says how the requests in that phase end, and MEANING what each of them is told and counted as.
 Whatever it is: others notice nothing, and afterwards all is quiet, every thread is free and every door answers.
+Left out: reading the body over gRPC, whose core hands a message over when it is whole.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from faults.matrix.calls import CUT, LEFT, Asked, Call
@@ -99,7 +101,8 @@ def test_a_fault_in_a_phase_is_told_and_leaves_nothing(
     site: Site, request: pytest.FixtureRequest, phase: str, fault: str, word: str
 ) -> None:
     before = [counts(service) for service in site.transformers]
-    scene = PHASES[phase].enter(site, FAULTS[fault].plan)
+    plan = FAULTS[fault].plan
+    scene = PHASES[phase].enter(site, replace(plan, seconds=None) if word == "right" else plan)
     FAULTS[fault].apply(scene)
     for subject in scene.subjects:
         assert subject[1].outcome in meaning(site, *subject, word)[0].split()

@@ -93,6 +93,7 @@ class HttpCall:
     @cached_property
     def outcome(self) -> str:
         """Waits for it."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)  # it was small to hold an answer up
         try:
             answer = self._answer or self._connection.getresponse()
             body = answer.read()

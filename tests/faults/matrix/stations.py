@@ -9,7 +9,7 @@ from tandem import Context
 from tandem_transformer import Transformer
 
 Arrays = dict[str, np.ndarray]
-LARGE = 2**22  # elements of a large answer: more than the kernel takes for a client that does not read
+LARGE = 2**21  # elements of a large answer: more than the kernel takes for a client that does not read
 
 
 class Stations(Transformer):
