@@ -24,6 +24,9 @@ DIGITS = ROOT / "tests" / "models" / "digits"
 PHOTOS = ROOT / "examples" / "image-classification" / "photos"
 SHARED = ROOT.parent / "shared"  # the design folder's seed request, where it is laid beside the checkout
 PATIENCE = 30.0
+INHERITED = dict(os.environ)
+# With that support gRPC's core runs code of its own in a child before its exec, and now and then aborts there.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 
 class Process:
@@ -38,7 +41,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            env={**INHERITED, "PYTHONUNBUFFERED": "1", **(env or {})},
             cwd=cwd,
             start_new_session=True,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - a test run that is killed leaves nothing behind
@@ -141,13 +144,23 @@ def start_transformer(
     env: dict[str, str] | None = None,
     within: tuple[str, ...] = (),
 ) -> Service:
-    process = Process.python(
+    return met(launch_transformer(predictor_port, *flags, env=env, within=within), wait=wait)
+
+
+def launch_transformer(
+    predictor_port: int, *flags: str, env: dict[str, str] | None = None, within: tuple[str, ...] = ()
+) -> Process:
+    return Process.python(
         "tandem_transformer",
         *("--host=127.0.0.1", "--http_port=0", "--grpc_port=0", "--log_format=json"),
         *(f"--predictor_host=127.0.0.1:{predictor_port}", *flags),
         env=env,
         within=within,
     )
+
+
+def met(process: Process, *, wait: bool = True) -> Service:
+    """The launched transformer once it listens, and has found its predictor unless told otherwise."""
     entry = process.entry("listening")
     if wait:
         process.entry("predictor: ready")

@@ -19,6 +19,7 @@ from tandem.doors.endpoint import Endpoint
 from tandem.doors.ledger import Ledger
 from tandem.doors.rest import body as body_of
 from tandem.doors.rest import cors, management, openapi, system_memory
+from tandem.doors.rest.server import hold_to
 from tandem.doors.translation import INTERNAL
 from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, TandemError
 from tandem.inference import Call, InferRequest, Limits
@@ -105,6 +106,7 @@ class RestDoor:
             body = await body_of.read(http, self._bounds.body, partial(self._ledger.hold, call))
             request = await self._decode(http, body, call)
             call.begin(request)
+            hold_to(http, call.deadline)
             alarm.set(call.deadline)
             room = Room(request, self._lookup)
             response = await self._endpoint.infer(request, call)
@@ -129,6 +131,7 @@ class RestDoor:
             with call.timings.phase("decode"):
                 request = v1.decode_request(body, metadata, self._bounds.limits)
             call.begin(request)
+            hold_to(http, call.deadline)
             alarm.set(call.deadline)
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):

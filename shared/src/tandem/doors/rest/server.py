@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, http_exceptions, web
 
+from tandem.deadline import Deadline
 from tandem.doors.grpc_server import Listen, PortTaken
 from tandem.doors.translation import INTERNAL
 from tandem.security.tls import ServerTls
@@ -69,7 +70,7 @@ class HttpServer:
         server = self._runner.server
         if server is None:  # between the close of the port and now
             raise ConnectionAbortedError
-        return Connection(
+        made = Connection(
             server,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # aiohttp's own way to have none
@@ -79,12 +80,32 @@ class HttpServer:
             max_field_size=self._max_header_bytes,
             read_bufsize=2**20,  # with aiohttp's 64 KiB a body of megabytes pauses and resumes reading throughout
         )
+        made.deadline = Deadline()
+        return made
+
+
+def hold_to(http: web.Request, deadline: Deadline) -> None:
+    """Let the answer be written until `deadline` at most."""
+    if isinstance(http.protocol, Connection):
+        http.protocol.deadline = deadline
 
 
 class Connection(web.RequestHandler):
     """One connection. What is refused before a route is reached is told in the protocol's form too."""
 
-    __slots__ = ()
+    __slots__ = ("deadline",)
+
+    deadline: Deadline  # of the request that is worked on
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio. aiohttp drops what comes once the server stops, and with it the rest of a body."""
+        if not (self._close or self._force_close):
+            super().data_received(data)
+        elif self._current_request and not self._current_request.content.is_eof() and self._parser:
+            try:
+                self._parser.feed_data(data)  # a request that is found behind the body is not taken
+            except http_exceptions.HttpProcessingError:
+                self.force_close()
 
     def handle_error(
         self,
@@ -109,13 +130,27 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send `resp`. A refusal that aiohttp raised before any handler ran (Expect) is put in the protocol's form."""
+        """Send `resp`, or end the connection at the request's deadline: who does not read keeps the answer in memory.
+
+        A refusal that aiohttp raised before any handler ran (Expect) is put in the protocol's form.
+        """
         if isinstance(resp, web.HTTPException):
             resp = _error(resp.status, resp.reason)
-        finished = await super().finish_response(request, resp, start_time)
+        left, self.deadline = self.deadline.remaining, Deadline()  # 0: the answer is that it has passed, and short
+        timer = asyncio.get_running_loop().call_later(left, self._cut) if left else None
+        try:
+            finished = await super().finish_response(request, resp, start_time)
+        finally:
+            if timer:
+                timer.cancel()
         if hdrs.CONTENT_ENCODING in request.headers and not request.content.is_eof():
             self.force_close()  # to read the rest of a bomb is to unpack it: nobody else would be served meanwhile
         return finished
+
+    def _cut(self) -> None:
+        if self.transport is not None:
+            log.info("a client did not read its answer before the deadline")
+            self.transport.abort()
 
     def _refusal(self, status: int, error: BaseException | None) -> tuple[int, str]:
         if isinstance(error, http_exceptions.ContentEncodingError):
