@@ -82,11 +82,12 @@ def test_prometheus_sums_the_gauges_of_this_service_over_its_pods(tmp_path: Path
         f'tandem_queue_rows{{{mine},pod="b",model_name="m"}}': 4,
         f'tandem_queue_rows{{{other},pod="c",model_name="m"}}': 100,
         f'tandem_in_flight_requests{{{mine},pod="a",container="transformer-container"}}': 5,
+        f'tandem_in_flight_requests{{{mine},pod="b",container="transformer-container"}}': 6,
         f'tandem_in_flight_requests{{{mine},pod="a",container="kserve-container"}}': 7,
     }
     tests: list[dict[str, Any]] = [
         {"expr": query, "eval_time": "1m", "exp_samples": [{"labels": "{}", "value": value}]}
-        for query, value in ((queue, 7), (flight, 5))
+        for query, value in ((queue, 7), (flight, 11))
     ]
     file = tmp_path / "queries.yaml"
     values = [{"series": name, "values": f"{value}+0x5"} for name, value in series.items()]
