@@ -1,17 +1,27 @@
-"""The system packages that some tests need: a missing one skips them with a reason, or fails where it must be there."""
+"""What some tests need from outside: without it they skip with a reason, or fail where it must be there."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
+from harness import SHARED
 
 
 def require(program: str) -> str:
     """The path of `program`; without it the test is skipped, or failed if TANDEM_REQUIRE=all."""
-    if found := shutil.which(program):
-        return found
+    return shutil.which(program) or _missing(f"{program} is not installed")
+
+
+def shared(name: str) -> Path:
+    """A file of the folder shared/ beside the checkout; without it as above."""
+    file = SHARED / name
+    return file if file.exists() else Path(_missing(f"there is no ../shared/{name} beside the checkout"))
+
+
+def _missing(reason: str) -> str:
     if os.environ.get("TANDEM_REQUIRE") == "all":
-        pytest.fail(f"{program} is not installed, and TANDEM_REQUIRE=all says that it must be")
-    pytest.skip(f"{program} is not installed")
+        pytest.fail(f"{reason}, and TANDEM_REQUIRE=all says that it must be")
+    pytest.skip(reason)
