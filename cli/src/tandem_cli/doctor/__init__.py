@@ -65,9 +65,7 @@ async def finding(name: str, check: Callable[[], Awaitable[str]], end: float) ->
     except TimeoutError:
         return Finding.of(name, NotChecked("the time is up; give more with --timeout"))
     except Exception as error:  # whatever a stranger's answer has led to: that is a finding too, and no end
-        return Finding.of(
-            name, Problem(f"it answers what nothing was prepared for: {error!r}", "is it a Tandem service?")
-        )
+        return Finding.of(name, Problem(f"it answers what nothing was prepared for: {error!r}"))
 
 
 def checks(subject: Subject) -> Iterator[_Check]:

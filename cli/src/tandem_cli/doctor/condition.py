@@ -39,7 +39,7 @@ async def metrics(service: Service) -> str:
     """/metrics parses, and agrees that the service is ready."""
     samples = await service.samples()
     if total(samples, "tandem_ready") is None:
-        raise Problem("no tandem_ready at /metrics", "is it a Tandem service, reached directly?")
+        raise Problem("no tandem_ready at /metrics")
     if not total(samples, "tandem_ready"):
         raise Problem("tandem_ready is 0", "see `ready`")
     return f"{len(samples)} samples, tandem_ready is 1"

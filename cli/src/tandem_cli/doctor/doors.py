@@ -16,6 +16,7 @@ from tandem_cli.doctor.report import NotChecked, Problem
 from tandem_cli.doctor.service import Service, told
 
 _Stream: TypeAlias = "grpc.aio.StreamStreamMultiCallable[bytes, bytes]"  # generic in the stubs only
+_REFUSED = "it refuses us"
 _PORTS = {"HTTP": ("HOST:PORT", "--http_port"), "gRPC": ("--grpc_port", "--grpc_port")}
 _TOKEN = (
     "give --token_file with a token of the service's --auth_token_file (--predictor_token_file for the predictor's)"  # noqa: S105 - a hint
@@ -36,19 +37,21 @@ async def grpc_door(service: Service) -> str:
 
 async def identity(service: Service) -> str:
     """It is the Tandem service that it should be; else nothing more is asked over HTTP."""
+    service.need("HTTP")
+    wanted = f"tandem-{service.target.role}"
     try:
         reply = await service.get("/v2")
+        name = reply.json.get("name") if reply.status == 200 else None
         if reply.status in (401, 403):
-            service.refused = "it lets us in to nothing else"
+            service.refused["HTTP"] = _REFUSED
             raise Problem(f"GET /v2 is {reply.error}", _TOKEN)
-        wanted, name = f"tandem-{service.target.role}", reply.json.get("name") if reply.status == 200 else None
         if name != wanted:
             what = f"'{name}'" if name else f"no {wanted}: GET /v2 is {reply.error}"
             raise Problem(f"it is {what}", _other(service, str(name)))
     except Problem as problem:
-        if not service.refused:
-            service.closed["HTTP"] = service.closed["HTTP"] or "it is not the service that it should be"
-        if not service.target.named and not isinstance(problem, NotChecked) and not service.refused:
+        if not service.refused["HTTP"]:
+            service.closed["HTTP"] = "it is not the service that it should be"
+        if not service.target.named:
             service.away = True
             raise NotChecked(f"{problem.text}; name the predictor with --predictor") from None
         raise
@@ -62,7 +65,7 @@ async def grpc_identity(service: Service) -> str:
         found, _ = await service.call(f"/{SERVICE}/ServerMetadata", b"", pb.ServerMetadataResponse.FromString)
     except grpc.aio.AioRpcError as error:
         if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-            service.refused = "it lets us in to nothing else"
+            service.refused["gRPC"] = _REFUSED
             raise Problem(told(error), _TOKEN) from None
         service.closed["gRPC"] = "it does not answer as it should"
         raise Problem(told(error), f"is {service.target.grpc} the door of a Tandem service?") from None
@@ -98,7 +101,7 @@ async def health(service: Service) -> str:
             request = health_pb2.HealthCheckRequest(service=name).SerializeToString()
             answer, _ = await service.call("/grpc.health.v1.Health/Check", request, parse)
         except grpc.aio.AioRpcError as error:
-            raise Problem(f"Check('{name}') is {told(error)}", "is it a Tandem service, reached directly?") from None
+            raise Problem(f"Check('{name}') is {told(error)}") from None
         names.append(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
     says = "/".join(dict.fromkeys(names))
     serving = service.closed["HTTP"] == "" and (await service.get("/v2/health/ready")).status == 200
@@ -124,7 +127,7 @@ async def reflection(service: Service) -> str:
     except grpc.aio.AioRpcError as error:
         raise Problem(f"no reflection: {told(error)}", "a proxy between may have to let it through") from None
     if SERVICE not in listed:
-        raise Problem(f"{SERVICE} is not among {', '.join(listed) or 'nothing'}", "is it a Tandem service?")
+        raise Problem(f"{SERVICE} is not among {', '.join(listed) or 'nothing'}")
     return f"lists {SERVICE}"
 
 

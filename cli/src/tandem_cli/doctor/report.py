@@ -18,10 +18,12 @@ class Problem(Exception):
     """A check failed: what is wrong, and what to mend."""
 
     mark = FAIL
+    mend = "is it a Tandem service, reached directly? then its log says more"
 
     def __init__(self, text: str, mend: str = "") -> None:
         super().__init__(text)
-        self.text, self.mend = text, mend
+        self.text = text
+        self.mend = mend or self.mend
 
 
 class Doubt(Problem):
@@ -34,6 +36,7 @@ class NotChecked(Problem):
     """A check that cannot be made, and why."""
 
     mark = NOT_CHECKED
+    mend = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Service:
         self.target = target
         self.timeout = timeout
         self.closed: dict[str, str] = {"HTTP": "not looked at yet", "gRPC": "not looked at yet"}  # why, by door
-        self.refused = ""  # why all is refused except what is open to all
+        self.refused = {"HTTP": "", "gRPC": ""}  # why all is refused there except what is open to all
         self.away = False  # out of reach, and the user has not said that it should not be
 
     @property
@@ -91,7 +91,7 @@ class Service:
 
     def need(self, door: str, path: str = "") -> None:
         """Raise NotChecked unless the door can be asked, for `path` if it is HTTP's."""
-        if reason := self.closed[door] or (self.refused if path not in _OPEN else ""):
+        if reason := self.closed[door] or (self.refused[door] if path not in _OPEN else ""):
             raise NotChecked(reason)
 
     async def get(self, path: str) -> Reply:
@@ -113,7 +113,7 @@ class Service:
         try:
             parsed = parse(answer)
         except Exception:  # protobuf's and ours
-            raise Problem(f"the answer to {method} is no message of it", "is it a Tandem service?") from None
+            raise Problem(f"the answer to {method} is no message of it") from None
         return parsed, {key: str(value) for key, value in await calling.trailing_metadata() or ()}
 
     async def samples(self) -> list[tuple[str, dict[str, str], float]]:
@@ -151,7 +151,7 @@ class Service:
                 f"{method} {path} is not answered within {self.timeout:g} s", "is it overloaded? see its log"
             ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Problem(f"{method} {path} is not answered: {error or type(error).__name__}", "see its log") from None
+            raise Problem(f"{method} {path} is not answered: {error or type(error).__name__}") from None
 
 
 def total(samples: list[tuple[str, dict[str, str], float]], name: str, **labels: str) -> float | None:
