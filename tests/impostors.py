@@ -33,9 +33,10 @@ def http_server(answer: Callable[[str], Answer], limit: int = 0) -> Iterator[int
             self.send_response_only(status)
             for name, value in (headers | {"Content-Length": str(len(body)), "Connection": "close"}).items():
                 self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
             self.close_connection = True
+            with suppress(OSError):  # who asked may have left
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, *arguments: object) -> None:
             """Say nothing."""

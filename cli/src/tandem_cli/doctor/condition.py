@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote
 
 import grpc
 
@@ -122,8 +123,8 @@ async def http_limit(service: Service, model: str) -> int:
     """The largest body that it takes, in bytes; raises NotChecked if it does not say so."""
     service.need("HTTP", "/v2/models")
     lines = [
-        f"POST /v2/models/{model}/infer HTTP/1.1",
-        f"Host: {service.target.http.host}",
+        f"POST /v2/models/{quote(model, safe='')}/infer HTTP/1.1",
+        f"Host: {service.target.http}",
         f"Content-Length: {_CLAIM}",
     ]
     lines += [f"{name}: {value}" for name, value in service.headers.items()]

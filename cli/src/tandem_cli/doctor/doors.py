@@ -25,8 +25,7 @@ _TOKEN = (
 
 async def http_door(service: Service) -> str:
     """HTTP is spoken on the HTTP port."""
-    host = service.target.http.host
-    hello = f"GET /v2/health/live HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    hello = f"GET /v2/health/live HTTP/1.1\r\nHost: {service.target.http}\r\nConnection: close\r\n\r\n".encode()
     return await _door(service, "HTTP", hello)
 
 
@@ -142,7 +141,7 @@ async def _door(service: Service, door: str, hello: bytes) -> str:
         return f"{door} at {address}{' over TLS' if context else ''}"
     service.closed[door] = f"the {door} door is not open to us"
     if not target.named and heard.kind in (probe.NOBODY, probe.SILENT):
-        service.away = True
+        service.away = door == "HTTP"
         raise NotChecked(f"{heard.reason}; name the predictor with --predictor if it can be reached from here")
     if context is None and heard.kind in (probe.TLS, probe.CLOSED, probe.OTHER):
         if await probe.encrypts(address, service.timeout):
@@ -152,7 +151,7 @@ async def _door(service: Service, door: str, hello: bytes) -> str:
         if plain.kind in (probe.HTTP, probe.GRPC):
             raise Problem(
                 f"plain {plain.kind}, and no TLS, is spoken at {address}",
-                "leave out --cacert, --cert and https://, or start it with --ssl_certfile and --ssl_keyfile",
+                "give an http:// address, or start it with --ssl_certfile and --ssl_keyfile",
             )
     raise _wrong(service, door, heard)
 

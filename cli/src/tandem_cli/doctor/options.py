@@ -144,8 +144,8 @@ def _token(path: str | None) -> str:
         raise BadUse(
             f"--token_file={path}: {getattr(error, 'strerror', None) or 'no token that a header can carry'}"
         ) from None
-    if not lines:
-        raise BadUse(f"--token_file={path}: it holds no token")
+    if not lines or not lines[0].isprintable():
+        raise BadUse(f"--token_file={path}: it holds no token that a header can carry")
     return lines[0]
 
 
