@@ -91,25 +91,38 @@ def raw_server(answer: bytes | None) -> Iterator[int]:
 
 
 class _Bare(pb_grpc.GRPCInferenceServiceServicer, health_pb2_grpc.HealthServicer):
+    """Has health and the server's metadata; what there is of a model is another server's."""
+
+    def __init__(self, stub: pb_grpc.GRPCInferenceServiceStub | None) -> None:
+        self._stub = stub
+
     def ServerMetadata(self, request, context):  # noqa: N802 - gRPC's name
         return pb.ServerMetadataResponse(name="tandem-transformer", version="0.0.1")
+
+    def ModelMetadata(self, request, context):  # noqa: N802 - gRPC's name
+        return self._stub.ModelMetadata(request) if self._stub else super().ModelMetadata(request, context)
+
+    def ModelInfer(self, request, context):  # noqa: N802 - gRPC's name
+        return self._stub.ModelInfer(request) if self._stub else super().ModelInfer(request, context)
 
     def Check(self, request, context):  # noqa: N802 - gRPC's name
         return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 
 
 @contextmanager
-def grpc_server_without_reflection() -> Iterator[int]:
-    """Has health and the server's metadata, and nothing else."""
+def grpc_server_without_reflection(forward_to: str = "") -> Iterator[int]:
+    """Has no streams and no trailing metadata; models, if any, are those of the server at `forward_to`."""
     server = grpc.server(ThreadPoolExecutor(2))
-    pb_grpc.add_GRPCInferenceServiceServicer_to_server(_Bare(), server)
-    health_pb2_grpc.add_HealthServicer_to_server(_Bare(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield port
-    finally:
-        server.stop(0).wait()
+    with grpc.insecure_channel(forward_to or "127.0.0.1:1") as channel:
+        bare = _Bare(pb_grpc.GRPCInferenceServiceStub(channel) if forward_to else None)
+        pb_grpc.add_GRPCInferenceServiceServicer_to_server(bare, server)
+        health_pb2_grpc.add_HealthServicer_to_server(bare, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield port
+        finally:
+            server.stop(0).wait()
 
 
 def unused_port() -> int:

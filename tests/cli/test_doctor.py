@@ -443,6 +443,45 @@ def test_many_failed_requests_are_found() -> None:
     assert "12 failed" in found["transformer: traffic"][1]
 
 
+def test_many_rejected_requests_are_found(digits: Pair) -> None:
+    def overloaded(path: str) -> tuple[int, dict[str, str], bytes]:
+        status, headers, body = fetched(digits.predictor.http_port, path)
+        none = b'tandem_rejected_total{reason="queue_full"} 0.0'
+        assert path != "/metrics" or none in body
+        return status, headers, body.replace(none, none.replace(b" 0.0", b" 900.0"))
+
+    with http_server(overloaded, SMALL) as port:
+        found = doctor(*at(digits.transformer, replace_ports(digits.predictor, http_port=port)))
+    assert found.marked("warn") == ["predictor: traffic"]
+    assert "900 rejected" in found["predictor: traffic"][1]
+
+
+def test_doors_of_two_services_are_found(digits: Pair) -> None:
+    with predictor(model=ECHO) as back, transformer(back.grpc_port, *IDENTITY) as other:
+        found = doctor(*at(replace_ports(digits.transformer, grpc_port=other.grpc_port), digits.predictor))
+    assert found["transformer: model"][0] == "FAIL"
+    assert found["transformer: model"][1].startswith("HTTP and gRPC differ in platform: ")
+
+
+def test_an_answer_without_server_timing_is_found(digits: Pair) -> None:
+    with grpc_server_without_reflection(forward_to=digits.transformer.target) as port:
+        found = doctor(*at(replace_ports(digits.transformer, grpc_port=port), digits.predictor))
+    assert found["inference: gRPC"] == ("warn", "answered, without Server-Timing")
+
+
+def test_of_merged_metrics_the_transformers_own_are_read(digits: Pair) -> None:
+    flags = (
+        "--merge_predictor_metrics",
+        f"--predictor_metrics_url=http://127.0.0.1:{digits.predictor.http_port}/metrics",
+    )
+    with transformer(digits.predictor.grpc_port, *IDENTITY, *flags) as front:
+        assert "kserve-container" in ask(f"{front.url}/metrics").body.decode()
+        found = doctor(*at(front, digits.predictor))
+    assert (found.status, set(found.marked("ok"))) == (0, set(found.checks)), found.checks
+    assert found["transformer: traffic"][1].startswith("0 requests")
+    assert not found["predictor: traffic"][1].startswith("0 requests")
+
+
 def test_a_predictor_that_nobody_named_may_be_out_of_reach(digits: Pair) -> None:
     known = parser().parse_args(["doctor", *at(digits.transformer, digits.predictor)[:2], "--timeout=15"])
     chosen = options.read(known)
@@ -450,6 +489,19 @@ def test_a_predictor_that_nobody_named_may_be_out_of_reach(digits: Pair) -> None
     away = replace(chosen.predictor, http=options.Address("127.0.0.1", unused_port()))
     findings = asyncio.run(examine(replace(chosen, predictor=away)))
     assert [(f.check, f.mark) for f in findings if f.mark != "ok"] == [("predictor: HTTP door", "not checked")]
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"SSH-2.0-OpenSSH_9.2\r\n", probe.PREFACE[24:]])
+def test_whatever_is_where_the_predictor_would_be_is_no_failure_if_nobody_named_it(
+    digits: Pair, answer: bytes | None
+) -> None:
+    known = parser().parse_args(["doctor", *at(digits.transformer, digits.predictor)[:2], "--timeout=2"])
+    chosen = options.read(known)
+    with raw_server(answer) as port:
+        other = replace(chosen.predictor, http=options.Address("127.0.0.1", port))
+        findings = asyncio.run(examine(replace(chosen, predictor=other)))
+    assert [f.check for f in findings if f.check.startswith("predictor")] == ["predictor: HTTP door"]
+    assert all(f.mark == "not checked" for f in findings if f.check == "predictor: HTTP door")
 
 
 def test_a_stranger_where_the_predictor_would_be_is_no_failure_if_nobody_named_it(digits: Pair) -> None:

@@ -26,12 +26,18 @@ _TOKEN = (
 async def http_door(service: Service) -> str:
     """HTTP is spoken on the HTTP port."""
     hello = f"GET /v2/health/live HTTP/1.1\r\nHost: {service.target.http}\r\nConnection: close\r\n\r\n".encode()
-    return await _door(service, "HTTP", hello)
+    try:
+        return await _door(service, "HTTP", hello)
+    except Problem as problem:
+        raise _perhaps(service, problem, away=True) from None
 
 
 async def grpc_door(service: Service) -> str:
     """HTTP/2, and so gRPC, is spoken on the gRPC port."""
-    return await _door(service, "gRPC", probe.PREFACE)
+    try:
+        return await _door(service, "gRPC", probe.PREFACE)
+    except Problem as problem:
+        raise _perhaps(service, problem, away=False) from None
 
 
 async def identity(service: Service) -> str:
@@ -50,10 +56,7 @@ async def identity(service: Service) -> str:
     except Problem as problem:
         if not service.refused["HTTP"]:
             service.closed["HTTP"] = "it is not the service that it should be"
-        if not service.target.named:
-            service.away = True
-            raise NotChecked(f"{problem.text}; name the predictor with --predictor") from None
-        raise
+        raise _perhaps(service, problem, away=True) from None
     return f"{name} {reply.json.get('version')}"
 
 
@@ -140,9 +143,6 @@ async def _door(service: Service, door: str, hello: bytes) -> str:
         service.closed[door] = ""
         return f"{door} at {address}{' over TLS' if context else ''}"
     service.closed[door] = f"the {door} door is not open to us"
-    if not target.named and heard.kind in (probe.NOBODY, probe.SILENT):
-        service.away = door == "HTTP"
-        raise NotChecked(f"{heard.reason}; name the predictor with --predictor if it can be reached from here")
     if context is None and heard.kind in (probe.TLS, probe.CLOSED, probe.OTHER):
         if await probe.encrypts(address, service.timeout):
             raise Problem(f"TLS is spoken at {address}", "give --cacert, or an https:// address")
@@ -154,6 +154,14 @@ async def _door(service: Service, door: str, hello: bytes) -> str:
                 "give an http:// address, or start it with --ssl_certfile and --ssl_keyfile",
             )
     raise _wrong(service, door, heard)
+
+
+def _perhaps(service: Service, problem: Problem, *, away: bool) -> Problem:
+    """`problem`, unless the user has not said that the service should be there: `away` then ends its examination."""
+    if service.target.named:
+        return problem
+    service.away = away
+    return NotChecked(f"{problem.text}; name the predictor with --predictor if it can be reached from here")
 
 
 def _wrong(service: Service, door: str, heard: Heard) -> Problem:
