@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from tandem_cli import __version__, predict, up
+from tandem_cli import __version__, doctor, predict, up
+from tandem_cli.doctor import options
 
 UP = """Start predictor and transformer as two processes and stop both on Ctrl-C. Any flag of either service may be
 given: it goes to each that knows it. --predictor.X and --transformer.X go to one of them; --http_port and --grpc_port
@@ -36,6 +37,16 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("--url", default="http://localhost:8000", help="the transformer's HTTP door [%(default)s]")
     ask.add_argument("--model_name", "--model-name", default="custom-model", help="[%(default)s]")
     ask.set_defaults(run=predict.run)
+    examine = commands.add_parser(
+        "doctor",
+        help="check a running pair",
+        description=options.ABOUT,
+        epilog=options.AFTER,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_arguments(examine)
+    examine.set_defaults(run=doctor.run)
     return top
 
 
