@@ -35,7 +35,8 @@ run: setup $(MODEL) ## start the pair, classify a photo, serve until Ctrl-C
 		--predictor.http_port=8080 --predictor.grpc_port=8082
 
 test: setup $(MODEL) $(FLOATS) ## every test that needs no system package
-	@$(BIN)/python -m pytest -m "not system"
+	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile --ignore tests/faults
+	@$(BIN)/python -m pytest -m "not system" tests/faults
 
 test-system: setup $(MODEL) ## the tests that need system packages
 	@$(BIN)/python -m pytest -m system

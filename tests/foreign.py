@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import venv
 from pathlib import Path
@@ -20,12 +21,19 @@ REQUIREMENTS = {
 def environment(name: str) -> Path:
     """The bin folder of the environment `name`."""
     folder = ROOT / ".cache" / "venvs" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{name}.lock").open("w") as lock:  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _make(folder, name)
+    return folder / "bin"
+
+
+def _make(folder: Path, name: str) -> None:
     done, wanted = folder / "requirements.txt", "\n".join(REQUIREMENTS[name])
     if not done.exists() or done.read_text() != wanted:
         venv.create(folder, with_pip=True, clear=True)
         subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "-q", *REQUIREMENTS[name]], check=True)
         done.write_text(wanted)
-    return folder / "bin"
 
 
 def grpcurl(*arguments: str, stdin: str | None = None) -> str:
