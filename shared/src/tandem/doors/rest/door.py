@@ -209,17 +209,18 @@ class RestDoor:
         except Exception:
             log.exception("an HTTP request failed")
             response = _json({"error": INTERNAL}, 500)
-        if self._readiness.stopping or (response.status >= 400 and not _worth_reading(http)):
+        if self._readiness.stopping or (response.status >= 400 and not _worth_reading(http, response)):
             response.force_close()
         return response
 
 
-def _worth_reading(http: web.Request) -> bool:
-    """Whether what is left of a refused body costs less to read than a new connection would."""
+def _worth_reading(http: web.Request, response: web.StreamResponse) -> bool:
+    """Whether what is left of a refused body will come, and costs less to read than a new connection would."""
     if http.content.is_eof():
         return True
     length = http.content_length
-    return http.content.exception() is None and length is not None and length <= _WORTH_READING
+    comes = response.status != 504 and http.content.exception() is None
+    return comes and length is not None and length <= _WORTH_READING
 
 
 def _error(error: TandemError) -> web.Response:
