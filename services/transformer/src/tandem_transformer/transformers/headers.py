@@ -34,10 +34,14 @@ def _unknown(data: bytes) -> tuple[int, int]:
 
 
 def _png(data: bytes) -> tuple[int, int]:
-    """Only of a file whose chunks are whole: OpenCV makes room for what each claims to hold before it reads that."""
-    offset, kind, chunks = 8, b"", 0
-    while offset < len(data) and kind != b"IEND":
+    """Only of a file whose chunks are whole: OpenCV makes room for what each claims to hold before it reads that.
+
+    It reads on behind an end that comes before the picture.
+    """
+    offset, kind, chunks, drawn = 8, b"", 0, False
+    while offset < len(data) and not (drawn and kind == b"IEND"):
         length, kind = struct.unpack_from(">I4s", data, offset)
+        drawn = drawn or kind == b"IDAT"
         offset, chunks = offset + 12 + length, chunks + 1
         if offset > len(data) or chunks > _MOST_CHUNKS:
             return 0, 0
