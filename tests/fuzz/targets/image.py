@@ -116,6 +116,14 @@ SEEDS = {
 FOUND = {
     "dimensions behind a marker without a length": _BOMB[:2] + b"\xff\xd0" + _BOMB[2:],
     "a PNG chunk that claims to be large": _DEEP.replace(b"\0\0\0\x11IDAT", b"\x09\0\0\x11IDAT"),
+    "such a chunk behind an end before the picture": png(
+        1, 8, 0, [b"a"], png_chunk(b"IEND", b""), b"\x36\x34\x2c\x0atEXt"
+    ),
+    "an animated PNG that ended the process": base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAQAAAAEACAYAAAAfFcSJAAAACGFjVEwAAAACAAAAAPONk3AAAAAaUExURQAAAAAAAAABAAAAAQAAAAAAAAAAAAEA"
+        "AQAAVirfMQAAAA1JREFUeJxjYGRiZgEAABkAC+daRqQAAAAaZmNUTAAAAAEAAAABAAAAAQAAAAAAAAAAAAQAAQAAzVk15QAAABFmZE4BAAPZAYsw"
+        "jQ6VAAAAAElFTkSuQmCC"
+    ),
     "dimensions behind bytes that look like others": _BOMB[:2] + _segment(0xFE, b"") + _SMALL + _BOMB[2:],
 }
 WORDS = (

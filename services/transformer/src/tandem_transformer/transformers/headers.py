@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+_ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
 _MOST_CHUNKS = 65_536  # of a PNG; 64 MiB of empty ones take seconds, of the usual 8 kB they are 8,192
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)  # JPEG's; what lies before one is skipped as by libjpeg
 _SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers (SOF) that carry the dimensions
@@ -41,14 +42,29 @@ def _unknown(_data: bytes) -> tuple[int, int]:
 
 def _png(data: bytes) -> tuple[int, int]:
     """Only of a file whose chunks are whole: OpenCV makes room for what each claims to hold before it reads that."""
-    offset, kind, chunks = 8, b"", 0
-    while offset < len(data) and kind != b"IEND":
-        length, kind = struct.unpack_from(">I4s", data, offset)
-        offset, chunks = offset + 12 + length, chunks + 1
-        if offset > len(data) or chunks > _MOST_CHUNKS:
+    for number, (_, _, end) in enumerate(_chunks(data)):
+        if end > len(data) or number == _MOST_CHUNKS:
             return 0, 0
     width, height = struct.unpack_from(">II", data, 16)
     return width, height
+
+
+def still(png: bytes) -> bytes:
+    """A PNG, whose chunks are whole, without its animation: OpenCV's own reader of it can end the process."""
+    if b"acTL" not in png:
+        return png
+    kept = [png[start:end] for kind, start, end in _chunks(png) if kind not in _ANIMATION]
+    return b"".join([png[:8], *kept])
+
+
+def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of each, up to the end of the picture; as OpenCV, past an end that comes before it."""
+    offset, kind, drawn = 8, b"", False
+    while offset < len(png) and not (drawn and kind == b"IEND"):
+        length, kind = struct.unpack_from(">I4s", png, offset)
+        drawn = drawn or kind == b"IDAT"
+        yield kind, offset, offset + 12 + length
+        offset += 12 + length
 
 
 def _jpeg(data: bytes) -> tuple[int, int]:

@@ -65,6 +65,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Pixels:
         raise InvalidInput(f"an image has {width} x {height} pixels, at most {max_pixels} are decoded")
     if FORMATS["JPEG"](data) and data.count(b"\xff\xda") > MOST_SCANS:
         raise InvalidInput(f"an image has over {MOST_SCANS} scans")
+    if FORMATS["PNG"](data):
+        data = headers.still(data)
     buffer = np.frombuffer(data, np.uint8)
     flags = cv2.IMREAD_UNCHANGED if _may_be_transparent(data) else cv2.IMREAD_COLOR_RGB
     pixels = _decoded(buffer, flags)
