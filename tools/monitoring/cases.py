@@ -24,7 +24,7 @@ class Case:
     series: Mapping[str, str]
     fires: Mapping[str, Mapping[str, str]]
     quiet: tuple[str, ...]
-    at: str = "1h"
+    at: str = "30m"
 
     def test(self, alerts: Mapping[str, Alert]) -> Value:
         """As tests.yaml has it."""
@@ -88,10 +88,17 @@ def _error_cases() -> list[Case]:
         Case("errors, 2 %", counted(OK="0+980x120", INTERNAL="0+20x120"), {fast: MODEL, slow: MODEL}, ()),
         Case("errors, all of them", counted(UNAVAILABLE="0+5x120"), {fast: MODEL, slow: MODEL}, ()),
         Case(
-            "errors, 0.8 %: not in an hour, but in six",
+            "errors, 0.8 %: too few for the short windows, enough for the long ones",
             counted(OK="0+992x120", DEADLINE_EXCEEDED="0+8x120"),
             {fast: MODEL, slow: MODEL},
             (),
+        ),
+        Case(
+            "errors, 7 % for a quarter of an hour: enough for the short windows alone",
+            counted(OK="0+1000x190", INTERNAL="0x166 75+75x13"),
+            {fast: MODEL},
+            (slow,),
+            "3h",
         ),
         Case("errors, 0.2 %", counted(OK="0+998x120", UNAVAILABLE="0+2x120"), {slow: MODEL}, (fast,)),
         Case("errors, 0.05 %", counted(OK="0+1999x120", INTERNAL="0+1x120"), {}, both),
@@ -123,6 +130,14 @@ def _latency_cases() -> list[Case]:
     fast, slow = both = _budgets("Latency")
     return [
         Case("slow, 20 %", timed("0+80x120", "0+100x120"), {fast: MODEL, slow: MODEL}, ()),
+        Case("slow, 8 %", timed("0+92x120", "0+100x120"), {fast: MODEL, slow: MODEL}, ()),
+        Case(
+            "slow, all for eleven minutes: enough for the short windows alone",
+            timed("0+100x229 22900x11", "0+100x250"),
+            {fast: MODEL},
+            (slow,),
+            "4h",
+        ),
         Case("slow, 2 %", timed("0+98x120", "0+100x120"), {slow: MODEL}, (fast,)),
         Case("slow, 0.5 %", timed("0+995x120", "0+1000x120"), {}, both),
         Case("slow, but no model that there is", timed("0+1x120", "0+100x120", "unknown"), {}, both),
