@@ -32,7 +32,8 @@ def files(objectives: rules.Objectives) -> dict[str, str]:
         "tandem.json": json.dumps(panels.tandem(objectives), indent=2) + "\n",
         "rules.yaml": yaml({"groups": recording}, COMMENT),
         "alerts.yaml": yaml({"groups": alerting}, COMMENT),
-        "tests.yaml": yaml(cases.document(alerts.all_alerts(objectives)), COMMENT),
+        "tests.yaml": yaml(cases.document(alerts.all_alerts(objectives), "1m", "1m"), COMMENT),
+        "tests-days.yaml": yaml(cases.document(alerts.all_alerts(objectives), "10m", "5m"), COMMENT),
         "prometheusrule.yaml": yaml(wrapped, COMMENT),
     }
 

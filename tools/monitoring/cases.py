@@ -18,19 +18,20 @@ STEADY = "0+0x120"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Series, a sample a minute, and the alerts that stand at `at`: their names, with the labels of the series."""
+    """Series, a sample `every` so often, and the alerts that stand at `at`, by name, with the labels of the series."""
 
     title: str
     series: Mapping[str, str]
     fires: Mapping[str, Mapping[str, str]]
     quiet: tuple[str, ...]
     at: str = "30m"
+    every: str = "1m"
 
     def test(self, alerts: Mapping[str, Alert]) -> Value:
         """As tests.yaml has it."""
         return {
             "name": self.title,
-            "interval": "1m",
+            "interval": self.every,
             "input_series": [{"series": name, "values": values} for name, values in self.series.items()],
             "alert_rule_test": [
                 *(self._expected(alerts[name], labels) for name, labels in self.fires.items()),
@@ -82,8 +83,7 @@ def _budgets(noun: str) -> tuple[str, str]:
 
 
 def _error_cases() -> list[Case]:
-    fast, slow = both = _budgets("Error")
-    fault = "0+500x120"
+    fast, slow = _budgets("Error")
     return [
         Case("errors, 2 %", counted(OK="0+980x120", INTERNAL="0+20x120"), {fast: MODEL, slow: MODEL}, ()),
         Case("errors, all of them", counted(UNAVAILABLE="0+5x120"), {fast: MODEL, slow: MODEL}, ()),
@@ -100,9 +100,23 @@ def _error_cases() -> list[Case]:
             (slow,),
             "3h",
         ),
+        Case(
+            "errors, 2 % for a quarter of an hour: too few for six hours",
+            counted(OK="0+1000x190", INTERNAL="0x155 20+20x14 300x30"),
+            {},
+            (fast,),
+            "3h",
+        ),
         Case("errors, 0.2 %", counted(OK="0+998x120", UNAVAILABLE="0+2x120"), {slow: MODEL}, (fast,)),
+    ]
+
+
+def _no_error_cases() -> list[Case]:
+    fast, slow = both = _budgets("Error")
+    fault = "0+500x120"
+    return [
         Case("errors, 0.05 %", counted(OK="0+1999x120", INTERNAL="0+1x120"), {}, both),
-        Case("errors, for four minutes only", counted(OK="0+1000x120", INTERNAL="0x115 20+20x3 80x20"), {}, both, "2h"),
+        Case("errors, for two minutes only", counted(OK="0+1000x120", INTERNAL="0x115 40 80x20"), {}, both, "2h"),
         Case(
             "errors, a bad half hour that is over",
             counted(OK="0+1000x120", INTERNAL="0x9 50+50x29 1500x120"),
@@ -137,6 +151,14 @@ def _latency_cases() -> list[Case]:
             {fast: MODEL},
             (slow,),
             "4h",
+        ),
+        Case("slow, all for four minutes", timed("0+100x116 11600x4", "0+100x120"), {}, both, "2h"),
+        Case(
+            "slow, all for five minutes: too few for six hours",
+            timed("0+100x155 15500x4 15600+100x30", "0+100x190"),
+            {},
+            (fast,),
+            "3h",
         ),
         Case("slow, 2 %", timed("0+98x120", "0+100x120"), {slow: MODEL}, (fast,)),
         Case("slow, 0.5 %", timed("0+995x120", "0+1000x120"), {}, both),
@@ -186,13 +208,39 @@ def _saturation_cases() -> list[Case]:
     ]
 
 
+def _window_cases() -> list[Case]:
+    """The windows of days, each by itself: what began with a great many good requests is only seen by the shorter."""
+    first, then = "0+50000000x2 100005000+5000x160", "100004800+4800x160"
+    crowd_then_errors = counted(OK=first, INTERNAL="0x2 25+25x160")
+    crowd_then_slow = timed(f"0+50000000x2 {then}", first)
+    errors_first = counted(OK="0+1000x162", INTERNAL="0+500x2 1000x160")
+    slow_first = timed("0x2 1000+1000x160", "0+1000x162")
+    return [
+        case
+        for noun, over, crowd in (("Error", errors_first, crowd_then_errors), ("Latency", slow_first, crowd_then_slow))
+        for alert in [_budgets(noun)[1]]
+        for case in (
+            Case(f"{noun}: a bad quarter of an hour, six hours ago", over, {}, (alert,), "6h20m", "10m"),
+            Case(f"{noun}: enough for hours, too few for days", crowd, {}, (alert,), "6h20m", "10m"),
+            Case(f"{noun}: enough for a day, too few for three", crowd, {alert: MODEL}, (), "25h", "10m"),
+        )
+    ]
+
+
 def cases() -> list[Case]:
     """Every case."""
-    return [*_error_cases(), *_latency_cases(), *_state_cases(), *_saturation_cases()]
+    return [
+        *_error_cases(),
+        *_no_error_cases(),
+        *_latency_cases(),
+        *_state_cases(),
+        *_saturation_cases(),
+        *_window_cases(),
+    ]
 
 
-def document(alerts: list[Alert]) -> Value:
-    """tests.yaml. Raises ValueError for an alert that no case fires, or that none holds back."""
+def document(alerts: list[Alert], every: str, evaluated: str) -> Value:
+    """The cases with a sample `every` so often. Raises ValueError for an alert that none fires, or none holds back."""
     fired = {name for case in cases() for name in case.fires}
     held = {name for case in cases() for name in case.quiet}
     if unproved := {alert.name for alert in alerts} - (fired & held):
@@ -200,6 +248,6 @@ def document(alerts: list[Alert]) -> Value:
     known = {alert.name: alert for alert in alerts}
     return {
         "rule_files": ["rules.yaml", "alerts.yaml"],
-        "evaluation_interval": "1m",
-        "tests": [case.test(known) for case in cases()],
+        "evaluation_interval": evaluated,  # 5m at most: an alert may be evaluated just before its rule
+        "tests": [case.test(known) for case in cases() if case.every == every],
     }

@@ -71,14 +71,11 @@ def hop() -> Row:
         (
             Panel(
                 "Predictor channel",
-                "Does the predictor answer its transformer? 1 if every pod's does.",
-                (Query(f"min by (pod) (tandem_predictor_channel_ready{{{PLACE}}})", "{{pod}}"),),
-                width=6,
-            ),
-            Panel(
-                "Predictor's metrics",
-                "Are they among the transformer's? Only with --merge_predictor_metrics.",
-                (Query(f"min by (pod) (tandem_predictor_scrape_up{{{PLACE}}})", "{{pod}}"),),
+                "Does the predictor answer its transformer, and its scrape (--merge_predictor_metrics)? 1 if so.",
+                (
+                    Query(f"min by (pod) (tandem_predictor_channel_ready{{{PLACE}}})", "{{pod}}"),
+                    Query(f"min by (pod) (tandem_predictor_scrape_up{{{PLACE}}})", "{{pod}} scrape"),
+                ),
                 width=6,
             ),
             Panel(
