@@ -152,6 +152,13 @@ def _latency_cases() -> list[Case]:
             (slow,),
             "4h",
         ),
+        Case(
+            "slow, a bad half hour that is over",
+            timed("0+100x9 900x29 1000+100x120", "0+100x160"),
+            {},
+            (fast,),
+            "1h15m",
+        ),
         Case("slow, all for four minutes", timed("0+100x116 11600x4", "0+100x120"), {}, both, "2h"),
         Case(
             "slow, all for five minutes: too few for six hours",
