@@ -9,7 +9,7 @@ PHOTO := examples/image-classification/photos/cat_chelsea.jpg
 MEMBERS := pyproject.toml constraints.txt shared/pyproject.toml services/predictor/pyproject.toml \
 	services/transformer/pyproject.toml cli/pyproject.toml tools/setup.sh
 
-.PHONY: help setup run test test-system check generate bench bench-quick soak chaos fuzz clean
+.PHONY: help setup run test test-system check generate monitoring bench bench-quick soak chaos fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -49,11 +49,15 @@ check: setup ## lint, types, import walls, protocol buffers, generated stubs, kn
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
 	@$(BIN)/python tools/generate.py --check
+	@$(BIN)/python tools/dashboard.py --check
 	@$(BIN)/python tools/check_sizes.py
 	@$(BIN)/python tools/audit.py
 
 generate: setup ## write the gRPC stubs from protos/
 	@$(BIN)/python tools/generate.py
+
+monitoring: setup ## write the dashboard, the rules and the alerts in deploy/monitoring/
+	@$(BIN)/python tools/dashboard.py
 
 bench: setup $(MODEL) $(FLOATS) $(INT8) ## side by side with the peers and with no serving at all (half an hour)
 	@$(BIN)/python -m bench.compare $(if $(QUICK),--quick,--write)
