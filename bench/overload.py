@@ -72,6 +72,7 @@ def _show(peak: load.Values, alone: load.Values, crowd: load.Values) -> None:
     )
     print(f"goodput: {crowd['goodput']:.1f}, {crowd['goodput'] / peak['goodput']:.2f} of the peak (floor 0.9)")
     print(f"p99: {crowd['p99_ms']:.0f} ms, {crowd['p99_ms'] / 1e3 / bound:.2f} of its bound")
+    print(f"p99 of the refused: {crowd['refused_p99_ms']:.0f} ms, which is the generator's and the door's")
     print(f"the first second afterwards: {crowd['next_second'] / alone['goodput']:.2f} of the peak (floor 0.9)")
 
 

@@ -35,7 +35,8 @@ class Crowd:
         self._numbers = itertools.count()
         self.accepted: list[float] = []
         self.moments: list[float] = []  # at which each was answered
-        self.in_time = self.shed = self.failed = 0
+        self.refused: list[float] = []  # seconds too
+        self.in_time = self.failed = 0
 
     async def send(self, due: float) -> None:
         """One request, counted."""
@@ -57,7 +58,7 @@ class Crowd:
     def _count(self, status: int, answer: bytes, due: float) -> None:
         now = time.perf_counter()
         if status == 429:
-            self.shed += 1
+            self.refused.append(now - due)
         elif status != 200 or (next(self._numbers) % _LOOKED_AT == 0 and not _right(answer)):
             self.failed += 1
         else:
@@ -102,7 +103,9 @@ async def run(url: str, bodies: list[bytes], rate: float, seconds: float, afterw
 def _figures(crowd: Crowd, sent: int, seconds: float) -> dict[str, float]:
     p50, p90, p99 = np.percentile(crowd.accepted or [float("nan")], (50, 90, 99)) * 1e3
     latency = {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99}
-    counts = {"ok": len(crowd.accepted), "shed": crowd.shed, "failed": crowd.failed}
+    if crowd.refused:
+        latency["refused_p99_ms"] = float(np.percentile(crowd.refused, 99)) * 1e3
+    counts = {"ok": len(crowd.accepted), "shed": len(crowd.refused), "failed": crowd.failed}
     return {"offered": sent / seconds, "goodput": crowd.in_time / seconds} | latency | counts
 
 

@@ -220,7 +220,7 @@ def _worth_reading(http: web.Request, response: web.StreamResponse) -> bool:
         return True
     length = http.content_length
     comes = response.status != 504 and http.content.exception() is None
-    return comes and length is not None and length <= _WORTH_READING
+    return comes and hdrs.CONTENT_ENCODING not in http.headers and length is not None and length <= _WORTH_READING
 
 
 def _error(error: TandemError) -> web.Response:

@@ -81,6 +81,7 @@ class HttpServer:
             read_bufsize=2**20,  # with aiohttp's 64 KiB a body of megabytes pauses and resumes reading throughout
         )
         made.deadline = Deadline()
+        made.discards = False
         return made
 
 
@@ -93,12 +94,15 @@ def hold_to(http: web.Request, deadline: Deadline) -> None:
 class Connection(web.RequestHandler):
     """One connection. What is refused before a route is reached is told in the protocol's form too."""
 
-    __slots__ = ("deadline",)
+    __slots__ = ("deadline", "discards")
 
     deadline: Deadline  # of the request that is worked on
+    discards: bool  # what still comes is the rest of a refused body, which is not even unpacked
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio. aiohttp drops what comes once the server stops, and with it the rest of a body."""
+        if self.discards:
+            return
         if not (self._close or self._force_close):
             super().data_received(data)
         elif self._current_request and not self._current_request.content.is_eof() and self._parser:
@@ -144,7 +148,7 @@ class Connection(web.RequestHandler):
             if timer:
                 timer.cancel()
         if hdrs.CONTENT_ENCODING in request.headers and not request.content.is_eof():
-            self.force_close()  # to read the rest of a bomb is to unpack it: nobody else would be served meanwhile
+            self.discards = True  # to read the rest of a bomb is to unpack it: nobody else would be served meanwhile
         return finished
 
     def _cut(self) -> None:
