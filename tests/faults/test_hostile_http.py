@@ -43,10 +43,10 @@ def tensor(more: bytes) -> bytes:
     return b'{"inputs":[' + SOUND[:-1] + b"," + more + b"}]}"
 
 
-def million_keys() -> bytes:
-    """Names of two characters, 7,921 of which differ."""
+def many_keys() -> bytes:
+    """Half a million names of two characters, 7,921 of which differ; simdjson takes ten times their bytes for them."""
     letters = sorted(set(string.printable) - set(string.whitespace) - set('"\\'))[:89]
-    names = itertools.islice(itertools.cycle(itertools.product(letters, repeat=2)), MILLION)
+    names = itertools.islice(itertools.cycle(itertools.product(letters, repeat=2)), MILLION // 2)
     return ",".join('"' + "".join(name) + '":1' for name in names).encode()
 
 
@@ -78,9 +78,9 @@ JSON: dict[str, Callable[[], bytes]] = {
     "nested deep in a parameter": lambda: beside(b'"parameters":{"a":' + nested("[", "]") + b"}"),
     "nested deep behind a long integer": lambda: b'{"id":18446744073709552000,"a":' + nested("[", "]") + b"}",
     "nested less deep than the parser refuses": lambda: shaped(1, 8, 8, data="[" * 1000 + "]" * 1000),
-    "a million keys in a parameter": lambda: beside(b'"parameters":{' + million_keys() + b"}"),
-    "a million keys in a tensor's parameters": lambda: tensor(b'"parameters":{' + million_keys() + b"}"),
-    "a million keys and no inputs": lambda: b"{" + million_keys() + b"}",
+    "half a million keys in a parameter": lambda: beside(b'"parameters":{' + many_keys() + b"}"),
+    "half a million keys in a tensor's parameters": lambda: tensor(b'"parameters":{' + many_keys() + b"}"),
+    "half a million keys and no inputs": lambda: b"{" + many_keys() + b"}",
     "a million equal keys": lambda: b"{" + b'"inputs":[],' * (MILLION // 2) + b'"inputs":[]}',
     "a long integer beside empty lists": lambda: b'{"id":18446744073709552000,"a":[' + b"[]," * 2_500_000 + b"[]]}",
     "a long integer beside texts": lambda: b'{"id":18446744073709552000,"a":[' + b'"ab",' * 1_500_000 + b'""]}',
@@ -186,9 +186,9 @@ def test_the_other_routes_with_bodies_refuse_them_too(guarded: Pair, asks: list[
     refused_everywhere(guarded, asks, post(path, JSON[name]()))
 
 
-def test_a_million_keys_that_nobody_asked_for_are_no_matter(guarded: Pair, asks: list[Ask]) -> None:
+def test_keys_by_the_hundred_thousand_that_nobody_asked_for_are_no_matter(guarded: Pair, asks: list[Ask]) -> None:
     with unharmed(guarded, asks):
-        assert statuses(guarded.transformer.http_port, post(INDEX, b"{" + million_keys() + b"}")) == [200]
+        assert statuses(guarded.transformer.http_port, post(INDEX, b"{" + many_keys() + b"}")) == [200]
 
 
 @OBJECTS
