@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from foreign import environment
 from harness import DIGITS, ROOT, Pair, running_pair
-from tandem.doors.rest.door import Bounds, RestDoor
+from tandem.doors.rest.door import RestDoor, Terms
 from tandem.inference import Limits
 
 DOCUMENT = ROOT / "shared" / "src" / "tandem" / "doors" / "rest" / "openapi.json"
@@ -45,8 +45,8 @@ def test_the_document_is_valid_openapi() -> None:
 
 
 def test_the_document_lists_exactly_the_routes_of_the_application() -> None:
-    bounds = Bounds(1, 1, Limits(), docs=False)
-    app = RestDoor(None, None, None, None, bounds).application()  # nothing is called
+    terms = Terms(1, 1, Limits(), docs=False)
+    app = RestDoor(None, None, None, None, terms).application()  # nothing is called
     routes = {(route.method, route.resource.canonical) for route in app.router.routes() if route.method != "HEAD"}
     paths = json.loads(DOCUMENT.read_text())["paths"]
     listed = {(method.upper(), path) for path, item in paths.items() for method in item}

@@ -17,6 +17,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 from tandem.security.tls import ClientTls
 
+from tandem_transformer.rest_predictor import encryption
+
 log = logging.getLogger("tandem.metrics")
 
 OURS, THEIRS = "transformer-container", "kserve-container"  # KServe's names of the two
@@ -44,11 +46,10 @@ class Merged:
     async def _scrape(self) -> str | None:
         """The predictor's text; None, and a line in the log the first time, if it cannot be had."""
         timeout = aiohttp.ClientTimeout(total=_PATIENCE)
-        encryption = {"ssl": self._tls.context(), "server_hostname": self._tls.server_name or None} if self._tls else {}
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
-                session.get(self._url, **encryption) as reply,  # type: ignore[arg-type]
+                session.get(self._url, **encryption(self._tls)) as reply,
             ):
                 text = await reply.text()
                 list(text_string_to_metric_families(text))

@@ -77,7 +77,7 @@ class RestPredictor:
         timeout = aiohttp.ClientTimeout(total=remaining)
         try:
             async with self._session.request(
-                method, self._base + path, data=body, headers=headers, timeout=timeout, **self._encryption()
+                method, self._base + path, data=body, headers=headers, timeout=timeout, **encryption(self._tls)
             ) as r:
                 data = await self._read(r)
                 if r.status >= 300:
@@ -97,12 +97,6 @@ class RestPredictor:
         if remaining is not None:
             own["x-request-timeout-ms"] = str(max(1, int(remaining * 1e3)))
         return self._forwarding.of(call, **own)
-
-    def _encryption(self) -> dict[str, Any]:
-        """At each request, so that other certificates count from the next connection on."""
-        if not self._tls:
-            return {}
-        return {"ssl": self._tls.context(), "server_hostname": self._tls.server_name or None}
 
     async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
         """The whole answer, of at most the size that is taken."""
@@ -189,6 +183,11 @@ def _error(status: int, body: bytes, retry_after: str) -> TandemError:
     if (seconds := whole(retry_after)) is not None:
         error.retry_after = seconds
     return error
+
+
+def encryption(tls: ClientTls | None) -> dict[str, Any]:
+    """What a request of aiohttp's is given; at each, so that other certificates count from the next connection on."""
+    return {"ssl": tls.context(), "server_hostname": tls.server_name or None} if tls else {}
 
 
 def whole(text: str) -> int | None:

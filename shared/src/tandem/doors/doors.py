@@ -11,7 +11,7 @@ from tandem.doors.grpc_server import Listen
 from tandem.doors.handoff import HandoffServicer
 from tandem.doors.ledger import Ledger
 from tandem.doors.local import LocalDoor
-from tandem.doors.rest.door import Bounds, RestDoor, alone
+from tandem.doors.rest.door import RestDoor, Terms, alone
 from tandem.doors.rest.server import HttpServer
 from tandem.doors.servicer import InferenceServicer
 from tandem.doors.settings import DoorSettings
@@ -50,8 +50,8 @@ class Doors:
         )
         self._tls = server_tls(settings)
         tokens = Tokens(settings.auth_token_file, "auth_token_file") if settings.auth_token_file else None
-        bounds = rest_bounds(settings, tokens, exposition)
-        rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, bounds, regions=regions)
+        terms = rest_terms(settings, tokens, exposition)
+        rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, terms, regions=regions)
         servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits, regions)
         self._http = HttpServer(rest.application(), settings.grace, settings.max_header_bytes, self._tls)
         self._grpc = grpc_server.make(
@@ -98,11 +98,9 @@ def server_tls(settings: DoorSettings) -> ServerTls | None:
     return ServerTls(settings.ssl_certfile, settings.ssl_keyfile, settings.ssl_ca_certs)
 
 
-def rest_bounds(
-    settings: DoorSettings, tokens: Tokens | None, exposition: Callable[[bytes], Awaitable[bytes]]
-) -> Bounds:
+def rest_terms(settings: DoorSettings, tokens: Tokens | None, exposition: Callable[[bytes], Awaitable[bytes]]) -> Terms:
     """What the REST side takes, and of whom."""
-    return Bounds(
+    return Terms(
         settings.max_receive,
         settings.max_send,
         settings.limits,

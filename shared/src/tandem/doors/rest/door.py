@@ -44,8 +44,8 @@ async def alone(exposition: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What a request may be at most, and whether /docs is served."""
+class Terms:
+    """What is taken, of whom, and what is shown beside inference."""
 
     body: int  # bytes, before and after decompression
     answer: int  # bytes, before compression
@@ -65,7 +65,7 @@ class RestDoor:
         readiness: Readiness,
         ledger: Ledger,
         metrics: ServerMetrics,
-        bounds: Bounds,
+        terms: Terms,
         *,
         regions: Regions | None = None,
     ) -> None:
@@ -73,13 +73,13 @@ class RestDoor:
         self._readiness = readiness
         self._ledger = ledger
         self._metrics = metrics
-        self._bounds = bounds
+        self._terms = terms
         self._regions = regions or Regions(public=False)
         self._lookup = regions.view if regions else None  # without regions, tensors in shared memory are refused
 
     def application(self) -> web.Application:
         """The aiohttp application with every route."""
-        app = web.Application(middlewares=[self._middleware()], client_max_size=self._bounds.body)
+        app = web.Application(middlewares=[self._middleware()], client_max_size=self._terms.body)
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             app.router.add_post(f"{model}/infer", self._infer)
             app.router.add_get(model, self._model)
@@ -93,17 +93,17 @@ class RestDoor:
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{model:[^:/]+}", self._v1_model)
         app.router.add_post("/v1/models/{model:[^:/]+}:predict", self._v1_predict)
-        management.add_routes(app.router, self._endpoint, self._bounds.body)
-        system_memory.add_routes(app.router, self._regions, self._bounds.body)
-        openapi.add_routes(app.router, docs=self._bounds.docs)
-        if self._bounds.origins:
-            cors.allow(app, self._bounds.origins)
+        management.add_routes(app.router, self._endpoint, self._terms.body)
+        system_memory.add_routes(app.router, self._regions, self._terms.body)
+        openapi.add_routes(app.router, docs=self._terms.docs)
+        if self._terms.origins:
+            cors.allow(app, self._terms.origins)
         return app
 
     async def _infer(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
         with self._ledger.open("http", model, http.headers) as call, Alarm(_deadline(http, call)) as alarm:
-            body = await body_of.read(http, self._bounds.body, partial(self._ledger.hold, call))
+            body = await body_of.read(http, self._terms.body, partial(self._ledger.hold, call))
             request = await self._decode(http, body, call)
             call.begin(request)
             hold_to(http, call.deadline)
@@ -121,15 +121,15 @@ class RestDoor:
         with call.timings.phase("decode"):
             if metadata:
                 return codec.decode_raw_request(body, metadata, version)
-            return codec.decode_request(body, model, version, json_size, self._bounds.limits, lookup=self._lookup)
+            return codec.decode_request(body, model, version, json_size, self._terms.limits, lookup=self._lookup)
 
     async def _v1_predict(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
         with self._ledger.open("http", model, http.headers) as call, Alarm(_deadline(http, call)) as alarm:
-            body = await body_of.read(http, self._bounds.body, partial(self._ledger.hold, call))
+            body = await body_of.read(http, self._terms.body, partial(self._ledger.hold, call))
             metadata = await self._endpoint.metadata(model, "")
             with call.timings.phase("decode"):
-                request = v1.decode_request(body, metadata, self._bounds.limits)
+                request = v1.decode_request(body, metadata, self._terms.limits)
             call.begin(request)
             hold_to(http, call.deadline)
             alarm.set(call.deadline)
@@ -170,16 +170,16 @@ class RestDoor:
         return _json({"ready": False, "error": f"not ready: {reason}"}, 503)
 
     async def _exposition(self, http: web.Request) -> web.Response:
-        if "application/openmetrics-text" in http.headers.get(hdrs.ACCEPT, "") and self._bounds.exposition is alone:
+        if "application/openmetrics-text" in http.headers.get(hdrs.ACCEPT, "") and self._terms.exposition is alone:
             shown = self._metrics.exposition(openmetrics=True)
             return web.Response(body=shown, headers={hdrs.CONTENT_TYPE: OPENMETRICS})
         headers = {hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=await self._bounds.exposition(self._metrics.exposition()), headers=headers)
+        return web.Response(body=await self._terms.exposition(self._metrics.exposition()), headers=headers)
 
     def _answer(self, http: web.Request, body: bytes, call: Call, json_size: int | None) -> web.Response:
         """An inference's answer, compressed if the client asks for it and it is worth it."""
-        if len(body) > self._bounds.answer:
-            raise PayloadTooLarge(f"the response is larger than {self._bounds.answer} bytes (--max_message_bytes)")
+        if len(body) > self._terms.answer:
+            raise PayloadTooLarge(f"the response is larger than {self._terms.answer} bytes (--max_message_bytes)")
         response = web.Response(body=body, headers={"Server-Timing": call.timings.header()})
         response.content_type = "application/json" if json_size is None else "application/octet-stream"
         if json_size is not None:
@@ -197,8 +197,8 @@ class RestDoor:
 
     async def _translate(self, http: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
-            if self._bounds.tokens and not cors.is_preflight(http):
-                self._bounds.tokens.check_http(http.path, http.headers.get(hdrs.AUTHORIZATION, ""))
+            if self._terms.tokens and not cors.is_preflight(http):
+                self._terms.tokens.check_http(http.path, http.headers.get(hdrs.AUTHORIZATION, ""))
             response = await handler(http)
         except TandemError as error:
             response = _error(error)
