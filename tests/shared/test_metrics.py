@@ -1,11 +1,14 @@
 """The metrics by name, label and type, as Prometheus reads them."""
 
+import asyncio
+import socket
+
 import pytest
 import tandem
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from tandem.lifecycle import Readiness
-from tandem.metrics import ROWS, SECONDS, PredictorMetrics, TransformerMetrics
+from tandem.metrics import ROWS, SECONDS, PredictorMetrics, TransformerMetrics, afterwards
 
 BOTH = {  # name, type, labels: interfaces.md
     ("tandem_requests", "counter", ("code", "model_name", "protocol")),
@@ -131,3 +134,18 @@ def test_buckets_rise(buckets):
 def test_the_buckets_of_seconds_contain_kserves_own():
     kserve = {0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0}
     assert kserve <= set(SECONDS)
+
+
+async def test_an_answer_goes_out_before_it_is_counted_and_is_counted_before_anybody_can_look():
+    happened = []
+    writer, reader = socket.socketpair()
+    with writer, reader:
+        reader.setblocking(False)
+        looking = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(reader, 1))
+        await asyncio.sleep(0)
+        afterwards(happened.append, "counted")
+        writer.send(b"x")
+        happened.append("answered")
+        await looking
+        happened.append("seen")
+    assert happened == ["answered", "counted", "seen"]

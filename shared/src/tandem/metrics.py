@@ -5,8 +5,11 @@ The three `request_*_seconds` are KServe's own names, so that its dashboard work
 
 from __future__ import annotations
 
+import asyncio
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVarTuple, Unpack
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, multiprocess
 from prometheus_client.exposition import generate_latest
@@ -20,7 +23,13 @@ SECONDS = (
     *(30.0, 60.0),
 )
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
+Args = TypeVarTuple("Args")
 UNKNOWN_MODEL = "unknown"  # what a client calls a model that does not exist never becomes a label value
+
+
+def afterwards(count: Callable[[Unpack[Args]], object], *args: *Args) -> None:
+    """Call `count` when the event loop is through with what it does now: an answer goes out before it is counted."""
+    asyncio.get_running_loop().call_soon(count, *args)
 
 
 class ServerMetrics:

@@ -67,11 +67,13 @@ def check_rank(name: str, rank: int) -> None:
 def count_of(name: str, shape: Sequence[int]) -> int:
     """The number of elements of `shape`; raises InvalidInput on a negative dimension or one beyond reason."""
     check_rank(name, len(shape))
-    if any(dim < 0 for dim in shape):
+    if shape and min(shape) < 0:
         raise InvalidInput(f"tensor '{name}': shape {list(shape)} has a negative dimension")
-    if math.prod(dim for dim in shape if dim) > _MAX_ELEMENTS:  # NumPy too leaves zeros out, and raises ValueError
+    count = math.prod(shape)
+    # NumPy too leaves zeros out, and raises ValueError
+    if (count or math.prod(dim for dim in shape if dim)) > _MAX_ELEMENTS:
         raise InvalidInput(f"tensor '{name}': shape {list(shape)} is too large")
-    return math.prod(shape)
+    return count
 
 
 def decode_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes | memoryview) -> Array:

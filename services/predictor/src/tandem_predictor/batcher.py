@@ -20,7 +20,7 @@ from functools import partial
 from tandem.deadline import Deadline
 from tandem.errors import InvalidInput, Overloaded, TandemError, Unavailable
 from tandem.inference import Arrays
-from tandem.metrics import ModelMetrics
+from tandem.metrics import ModelMetrics, afterwards
 from tandem.model.statistics import Statistics
 
 from tandem_predictor.item import Item, Outcome, expire, fail
@@ -270,18 +270,22 @@ class Batcher:
     def _hand_out(self, batch: list[Item], ran: Ran, started: float) -> None:
         rows = sum(item.rows for item in batch)
         self._learn(ran.batch_seconds + ran.inference_seconds, sum(item.weight for item in batch))
-        self._statistics.batch(rows, ran.batch_seconds, ran.inference_seconds)
-        self._metrics.batch_rows.observe(rows)
-        self._metrics.inference_seconds.observe(ran.inference_seconds)
         for item, result in zip(batch, ran.results, strict=True):
-            queue = started - item.queued_at
-            self._metrics.queue_seconds.observe(queue)
             if item.future.done():
                 continue
             if isinstance(result, Exception):
                 item.future.set_exception(result)
             else:
+                queue = started - item.queued_at
                 item.future.set_result(Outcome(result, queue, ran.batch_seconds, ran.inference_seconds, rows))
+        afterwards(self._observe, batch, rows, ran, started)
+
+    def _observe(self, batch: list[Item], rows: int, ran: Ran, started: float) -> None:
+        self._statistics.batch(rows, ran.batch_seconds, ran.inference_seconds)
+        self._metrics.batch_rows.observe(rows)
+        self._metrics.inference_seconds.observe(ran.inference_seconds)
+        for item in batch:
+            self._metrics.queue_seconds.observe(started - item.queued_at)
 
     def _learn(self, seconds: float, weight: int) -> None:
         latest = seconds / weight

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from tandem.doors.endpoint import ServerInfo
 from tandem.errors import Unavailable
 from tandem.inference import Arrays, Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata, select
-from tandem.metrics import PredictorMetrics
+from tandem.metrics import PredictorMetrics, afterwards
 from tandem.model.classification import classify
 from tandem.model.config import ModelConfig, ModelIndex
 from tandem.model.statistics import ModelStatistics
@@ -98,12 +99,14 @@ class Models:
             success = True
             return response
         finally:
-            model.statistics.request(time.perf_counter() - start, call.timings, rows=rows, success=success)
+            count = partial(model.statistics.request, rows=rows, success=success)
+            afterwards(count, time.perf_counter() - start, call.timings)
 
     async def _run(self, model: LoadedModel, request: InferRequest, call: Call, inputs: Arrays) -> InferResponse:
         start = time.perf_counter()
         outcome = await model.batcher.submit(inputs, call.deadline, request.priority)
-        self._metrics.predict_seconds.labels(model.metadata.name).observe(time.perf_counter() - start)
+        predict_seconds = self._metrics.predict_seconds.labels(model.metadata.name)
+        afterwards(predict_seconds.observe, time.perf_counter() - start)
         for phase in ("queue", "batch", "inference"):
             call.timings.add(phase, getattr(outcome, phase))
         call.batch_rows = outcome.batch_rows

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from tandem.context import Context
@@ -17,7 +18,7 @@ from tandem.doors.endpoint import ServerInfo
 from tandem.errors import NotFound, Unavailable
 from tandem.inference import Arrays, Call, InferRequest, InferResponse, RequestedOutput
 from tandem.metadata import ModelMetadata, match, select
-from tandem.metrics import TransformerMetrics
+from tandem.metrics import TransformerMetrics, afterwards
 from tandem.model.classification import classify
 from tandem.model.config import ModelConfig, ModelIndex
 from tandem.model.statistics import ModelStatistics, Statistics
@@ -150,7 +151,8 @@ class Pipeline:
             success = True
             return response
         finally:
-            self._statistics.request(time.perf_counter() - start, call.timings, rows=1, success=success)
+            count = partial(self._statistics.request, rows=1, success=success)
+            afterwards(count, time.perf_counter() - start, call.timings)
 
     async def _run(self, request: InferRequest, call: Call) -> InferResponse:
         fitted = self._current()
@@ -190,9 +192,9 @@ class Pipeline:
         try:
             answer = await self._predictor.infer(asked, call)
         finally:
-            self._predict_seconds.observe(time.perf_counter() - start)
-            self._hops[call.shared_memory].inc()
-        self._hop_seconds.observe(call.timings.get("hop"))
+            afterwards(self._predict_seconds.observe, time.perf_counter() - start)
+            afterwards(self._hops[call.shared_memory].inc)
+        afterwards(self._hop_seconds.observe, call.timings.get("hop"))
         return answer
 
     def _context(self, request: InferRequest, call: Call) -> Context:

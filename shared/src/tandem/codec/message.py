@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tandem import tensors
 from tandem.codec.shared_memory import REGION, Lookup, Room, bytes_at, place_of
@@ -51,6 +51,7 @@ class _Tensor(Protocol):
     def parameters(self) -> Mapping[str, pb.InferParameter]: ...
     @property
     def contents(self) -> pb.InferTensorContents: ...
+    def HasField(self, field_name: Literal["contents"]) -> bool: ...  # noqa: N802 - protobuf's
 
 
 def decode_request(
@@ -66,19 +67,19 @@ def decode_request(
     limits.check_count("input", len(message.inputs))
     limits.check_count("output", len(message.outputs))
     limits.check_names(message.id, *message.parameters)
-    limits.check_names(*[i.name for i in message.inputs], *[o.name for o in message.outputs])
-    for tensor in message.inputs:
+    inputs = list(message.inputs)  # protobuf would make an object of each anew wherever it is looked at
+    for tensor in inputs:
+        limits.check_names(tensor.name)
         limits.check_elements(tensor.name, tensor.shape)
         check_parameters(len(tensor.parameters))
-    requested = tuple(RequestedOutput(o.name, decode_parameters(o.parameters)) for o in message.outputs)
-    require_unique("output", [output.name for output in requested])
-    raw = _gathered(message.inputs, frame.raw, lookup)
+    requested = _decode_requested(message.outputs, limits)
+    raw = _gathered(inputs, frame.raw, lookup)
     return InferRequest(
         model_name=message.model_name,
         model_version=message.model_version,
         id=message.id,
         parameters=decode_parameters(message.parameters),
-        inputs=_decode_tensors("input", message.inputs, raw),
+        inputs=_decode_tensors("input", inputs, raw),
         outputs=requested,
         raw=bool(raw),
     )
@@ -99,8 +100,8 @@ def decode_response(frame: Frame[pb.ModelInferResponse], lookup: Lookup | None =
     """The response in `frame`; raises Internal if the peer broke the protocol. `lookup` as in `decode_request`."""
     message = frame.message
     try:
-        raw = _gathered(message.outputs, frame.raw, lookup)
-        outputs = _decode_tensors("output", message.outputs, raw)
+        described = list(message.outputs)
+        outputs = _decode_tensors("output", described, _gathered(described, frame.raw, lookup))
     except InvalidInput as error:
         raise Internal(f"the predictor's answer breaks the protocol: {error.message}") from error
     return InferResponse(
@@ -161,8 +162,20 @@ def decode_metadata(message: pb.ModelMetadataResponse) -> ModelMetadata:
     )
 
 
+def _decode_requested(
+    outputs: Sequence[pb.ModelInferRequest.InferRequestedOutputTensor], limits: Limits
+) -> tuple[RequestedOutput, ...]:
+    requested = tuple(RequestedOutput(output.name, decode_parameters(output.parameters)) for output in outputs)
+    names = [output.name for output in requested]
+    limits.check_names(*names)
+    require_unique("output", names)
+    return requested
+
+
 def decode_parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:
     """The parameters that have a value."""
+    if not parameters:
+        return {}
     check_parameters(len(parameters))
     decoded: dict[str, Parameter] = {}
     for name, parameter in parameters.items():
@@ -209,10 +222,10 @@ def _decode_tensors(kind: str, described: Sequence[_Tensor], raw: Raw) -> Arrays
         names = ", ".join(f"'{tensor.name}'" for tensor in described)
         raise InvalidInput(f"raw_{kind}_contents has {len(raw)} entries, expected {len(described)}, one for {names}")
     for tensor in described:
-        if tensor.contents.ByteSize():
+        if tensor.HasField("contents") and tensor.contents.ByteSize():
             raise InvalidInput(f"tensor '{tensor.name}': both contents and raw_{kind}_contents are given")
     return {
-        tensor.name: tensors.decode_raw(tensor.name, tensor.datatype, tensor.shape, data)
+        tensor.name: tensors.decode_raw(tensor.name, tensor.datatype, tuple(tensor.shape), data)
         for tensor, data in zip(described, raw, strict=True)
     }
 

@@ -26,6 +26,7 @@ _SHORT, _LONG = 5, 10  # bytes of a varint at most: protobuf refuses a tag or le
 WORTHWHILE = 8 * 1024  # bytes; protobuf copies a smaller message in less time than Python needs to look at it
 # Looked at one by one, where no other number is given; a message of more is protobuf's, whose loop is not Python's.
 _MOST_FIELDS = 4096
+_ONE_BYTE = [bytes((value,)) for value in range(0x80)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,8 @@ def _read_varint(data: bytes | memoryview, offset: int, most: int) -> tuple[int,
 
 
 def _varint(value: int) -> bytes:
+    if value <= 0x7F:
+        return _ONE_BYTE[value]
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

@@ -13,7 +13,7 @@ from prometheus_client import Counter, Histogram
 from tandem.deadline import Deadline
 from tandem.errors import Overloaded, TandemError
 from tandem.inference import Call
-from tandem.metrics import UNKNOWN_MODEL, ServerMetrics
+from tandem.metrics import UNKNOWN_MODEL, ServerMetrics, afterwards
 
 log = logging.getLogger("tandem.access")
 
@@ -69,9 +69,8 @@ class Ledger:
         finally:
             self.in_flight -= 1
             self.bytes -= call.size
-            self._metrics.in_flight.dec()
             self._last_sign = time.monotonic()
-            self._close(call, code, time.perf_counter() - start)
+            afterwards(self._close, call, code, time.perf_counter() - start)
 
     def hold(self, call: Call, size: int) -> None:
         """So many more bytes of the call's request are here. Raises Overloaded when all are too many together."""
@@ -99,6 +98,7 @@ class Ledger:
             await asyncio.sleep(min(wait if self.in_flight == 0 else max(quiet, 0.05), end - now))
 
     def _close(self, call: Call, code: str, seconds: float) -> None:
+        self._metrics.in_flight.dec()
         outcome = (call.model, call.protocol, code)
         if outcome not in self._counted:  # looking a metric up by its labels costs more than counting
             times = self._metrics.request_seconds.labels(call.model, call.protocol)
