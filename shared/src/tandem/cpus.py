@@ -1,14 +1,17 @@
-"""How many CPUs this container may use: its cgroup's quota and affinity, never the node's core count."""
+"""The CPUs: how many this container may use, by its cgroup's quota and affinity, and who gives way to whom on them."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 _NICENESS = 5  # of 19; the kernel gives such a thread a third of the time of one at 0
 
 
@@ -25,6 +28,11 @@ def stand_back() -> None:
     """
     if sys.platform == "linux":  # elsewhere the niceness is that of the whole process
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
+async def apart(work: Callable[[], T], *, long: bool) -> T:
+    """What `work` gives. If it may take long, it is done in a thread, which lets the event loop in between."""
+    return await asyncio.to_thread(work) if long else work()
 
 
 def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:

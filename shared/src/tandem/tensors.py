@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -36,6 +36,8 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _LENGTH = struct.Struct("<I")  # before each element of a raw BYTES tensor
 _MANY = 4096  # BYTES elements; fewer are joined in less time by way of a list
+LONG = 512 * 1024  # bytes; to read as much element by element takes tens of milliseconds
+_VERY_MANY = 32_768  # BYTES elements; to write them does
 _MAX_DIMENSIONS = 32
 _MAX_ELEMENTS = 2**40  # far over any message; keeps the product of a hostile shape a small integer
 
@@ -113,6 +115,11 @@ def _joined(array: Array) -> memoryview:
         raw += _LENGTH.pack(len(data))
         raw += data
     return memoryview(raw).toreadonly()
+
+
+def take_long(arrays: Mapping[str, Array]) -> bool:
+    """Whether to write them takes tens of milliseconds."""
+    return any(array.dtype.hasobject and array.size >= _VERY_MANY for array in arrays.values())
 
 
 def as_elements(texts: Array) -> NDArray[np.object_]:

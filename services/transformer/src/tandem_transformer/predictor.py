@@ -7,11 +7,14 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from functools import partial
 
 import grpc
+from tandem import tensors
 from tandem.codec import message as codec
 from tandem.codec import wire
 from tandem.codec.wire import Frame
+from tandem.cpus import apart
 from tandem.deadline import Deadline
 from tandem.doors.ledger import PENDING
 from tandem.errors import (
@@ -123,11 +126,13 @@ class GrpcPredictor:
     ) -> tuple[InferResponse, Mapping[str, float]]:
         """Send the request, its large tensors by shared memory if there is some."""
         line = self._line
-        frame, lease = line.handoff.lend(codec.encode_request(request))
+        encode = partial(codec.encode_request, request)
+        frame, lease = line.handoff.lend(await apart(encode, long=tensors.take_long(request.inputs)))
         call.shared_memory = lease is not None
         try:
             reply, phases = await self._send(line, frame, call, deadline)
-            response = codec.decode_response(reply, lease.lookup if lease else None)
+            decode = partial(codec.decode_response, reply, lease.lookup if lease else None)
+            response = await apart(decode, long=codec.takes_long(reply.message.outputs, reply.raw))
         except Overloaded:
             raise  # refused before anything was read
         except BaseException as error:

@@ -51,6 +51,7 @@ class _Tensor(Protocol):
     def parameters(self) -> Mapping[str, pb.InferParameter]: ...
     @property
     def contents(self) -> pb.InferTensorContents: ...
+    def ByteSize(self) -> int: ...  # noqa: N802 - protobuf's
     def HasField(self, field_name: Literal["contents"]) -> bool: ...  # noqa: N802 - protobuf's
 
 
@@ -160,6 +161,14 @@ def decode_metadata(message: pb.ModelMetadataResponse) -> ModelMetadata:
         outputs=tuple(TensorSpec(t.name, t.datatype, tuple(t.shape)) for t in message.outputs),
         properties=dict(message.properties),
     )
+
+
+def takes_long(described: Sequence[_Tensor], raw: Raw) -> bool:
+    """Whether to decode these tensors takes tens of milliseconds: large ones that are looked at element by element."""
+    if not raw and sum(tensor.ByteSize() for tensor in described) >= tensors.LONG:
+        return True
+    in_raw = sum(map(len, raw)) >= tensors.LONG
+    return any(t.datatype == "BYTES" and (in_raw or REGION in t.parameters) for t in described)
 
 
 def _decode_requested(

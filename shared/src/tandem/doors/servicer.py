@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Protocol
 
+from tandem import tensors
 from tandem.codec import management, wire
 from tandem.codec import message as codec
 from tandem.codec.shared_memory import Room
 from tandem.codec.wire import Frame
+from tandem.cpus import apart
 from tandem.deadline import Alarm
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.ledger import PENDING, Ledger
@@ -168,13 +171,15 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         with self._ledger.open("grpc", name, headers, seconds) as call, Alarm(call.deadline) as alarm:
             self._ledger.hold(call, size_of(request))
             with call.timings.phase("decode"):
-                decoded = codec.decode_request(request, self._limits, self._lookup)
+                decode = partial(codec.decode_request, request, self._limits, self._lookup)
+                decoded = await apart(decode, long=codec.takes_long(request.message.inputs, request.raw))
             call.begin(decoded)
             alarm.set(call.deadline)
             room = Room(decoded, self._lookup)
             response = await self._endpoint.infer(decoded, call)
             with call.timings.phase("encode"):
-                answer = codec.encode_response(response, raw=decoded.raw, room=room)
+                encode = partial(codec.encode_response, response, raw=decoded.raw, room=room)
+                answer = await apart(encode, long=tensors.take_long(response.outputs))
             return answer, call.timings
 
     async def _answer(self, request: pb.ModelInferRequest, headers: Mapping[str, str]) -> pb.ModelStreamInferResponse:

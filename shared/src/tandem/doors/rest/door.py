@@ -11,9 +11,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPENMETRICS
 
+from tandem import tensors
 from tandem.codec import json as codec
 from tandem.codec import v1
 from tandem.codec.shared_memory import Room
+from tandem.cpus import apart
 from tandem.deadline import Alarm, Deadline
 from tandem.doors.endpoint import Endpoint
 from tandem.doors.ledger import Ledger
@@ -111,7 +113,8 @@ class RestDoor:
             room = Room(request, self._lookup)
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
-                answer, json_size = codec.encode_response(response, request, room)
+                encode = partial(codec.encode_response, response, request, room)
+                answer, json_size = await apart(encode, long=tensors.take_long(response.outputs))
             return self._answer(http, answer, call, json_size)
 
     async def _decode(self, http: web.Request, body: bytes, call: Call) -> InferRequest:
@@ -121,7 +124,9 @@ class RestDoor:
         with call.timings.phase("decode"):
             if metadata:
                 return codec.decode_raw_request(body, metadata, version)
-            return codec.decode_request(body, model, version, json_size, self._terms.limits, lookup=self._lookup)
+            terms = (model, version, json_size, self._terms.limits)
+            decode = partial(codec.decode_request, body, *terms, lookup=self._lookup)
+            return await apart(decode, long=len(body) >= tensors.LONG)
 
     async def _v1_predict(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
@@ -129,13 +134,15 @@ class RestDoor:
             body = await body_of.read(http, self._terms.body, partial(self._ledger.hold, call))
             metadata = await self._endpoint.metadata(model, "")
             with call.timings.phase("decode"):
-                request = v1.decode_request(body, metadata, self._terms.limits)
+                decode = partial(v1.decode_request, body, metadata, self._terms.limits)
+                request = await apart(decode, long=len(body) >= tensors.LONG)
             call.begin(request)
             hold_to(http, call.deadline)
             alarm.set(call.deadline)
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
-                answer = v1.encode_response(response)
+                encode = partial(v1.encode_response, response)
+                answer = await apart(encode, long=tensors.take_long(response.outputs))
             return self._answer(http, answer, call, None)
 
     async def _v1_model(self, http: web.Request) -> web.Response:
