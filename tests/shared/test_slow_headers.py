@@ -14,7 +14,7 @@ MOST = 0.3  # seconds, in place of 75
 @pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"], ids=["first", "second"])
 async def test_a_header_that_comes_byte_by_byte_is_cut_off(monkeypatch, before):
     monkeypatch.setattr(server, "KEEPALIVE_SECONDS", MOST)
-    http = server.HttpServer(web.Application(), 1.0, 16_384)
+    http = server.HttpServer(web.Application(), 1.0, max_header_bytes=16_384, max_connections=100)
     reader, writer = await asyncio.open_connection("127.0.0.1", await http.start(Listen("127.0.0.1", 0)))
     try:
         writer.write(before)

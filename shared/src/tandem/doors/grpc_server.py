@@ -48,7 +48,8 @@ def make(
     *,
     max_receive: int,
     max_send: int,
-    max_metadata: int,
+    max_header_bytes: int,
+    max_connections: int,
     max_tensors: int,
     tokens: Tokens | None = None,
 ) -> grpc.aio.Server:
@@ -58,9 +59,10 @@ def make(
         ("grpc.so_reuseport", int(worker.is_worker())),
         ("grpc.max_receive_message_length", max_receive),
         ("grpc.max_send_message_length", max_send),
-        ("grpc.max_metadata_size", max_metadata),
-        ("grpc.absolute_max_metadata_size", max_metadata),
+        ("grpc.max_metadata_size", max_header_bytes),
+        ("grpc.absolute_max_metadata_size", max_header_bytes),
         ("grpc.max_concurrent_streams", STREAMS),
+        ("grpc.max_allowed_incoming_connections", max_connections),
         ("grpc.keepalive_permit_without_calls", 1),  # a client may probe an idle connection ...
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # ... as often as this
     ]

@@ -25,6 +25,7 @@ class DoorSettings:
     grpc_max_receive_message_length: int = flag(0, LENGTH, "largest gRPC request; 0: as above", "limits")
     grpc_max_send_message_length: int = flag(0, LENGTH, "largest gRPC response; 0: as above", "limits")
     max_in_flight: int = flag(1024, integer(1, 1_000_000), "requests worked on; more are refused with 429", "limits")
+    max_connections: int = flag(4096, integer(1, 1_000_000), "open on each port; more are closed at once", "limits")
     max_tensors: int = flag(256, integer(1, 65_536), "inputs, or requested outputs, of a request", "limits")
     max_elements: int = flag(2**28, integer(1, 2**40), "elements of one tensor", "limits")
     max_name_length: int = flag(256, integer(1, 65_536), "characters of a tensor's name or a request's id", "limits")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from typing import Any
+from typing import Any, cast
+from weakref import WeakSet
 
 import orjson
 from aiohttp import hdrs, http_exceptions, web
@@ -21,6 +22,10 @@ log = logging.getLogger("tandem.http")
 KEEPALIVE_SECONDS = 75.0  # longer than the 60 s after which common load balancers close an idle connection
 _LINGER = 1.0  # seconds that a refused body is still read, so that who sends it comes to see why
 _HANDSHAKE = 10.0  # seconds for a TLS handshake, and for a goodbye
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nRetry-After: 1\r\n"
+    b'Content-Length: 67\r\n\r\n{"error":"too many connections are open, over --max_connections"}\r\n'
+)
 CODINGS = "unknown Content-Encoding; expected gzip, deflate or none"
 
 
@@ -28,12 +33,20 @@ class HttpServer:
     """An application on a port. A client that leaves cancels its handler."""
 
     def __init__(
-        self, application: web.Application, grace: float, max_header_bytes: int, tls: ServerTls | None = None
+        self,
+        application: web.Application,
+        grace: float,
+        tls: ServerTls | None = None,
+        *,
+        max_header_bytes: int,
+        max_connections: int,
     ) -> None:
         self._runner = web.AppRunner(
             application, handle_signals=False, handler_cancellation=True, shutdown_timeout=grace
         )
         self._max_header_bytes = max_header_bytes
+        self._max_connections = max_connections
+        self._open: WeakSet[Connection] = WeakSet()  # weak, as a connection whose TLS handshake fails is never lost
         self._tls = tls
         self._listening: asyncio.Server | None = None
 
@@ -66,10 +79,12 @@ class HttpServer:
             return {}
         return {"ssl": self._tls.context(), "ssl_handshake_timeout": _HANDSHAKE, "ssl_shutdown_timeout": _HANDSHAKE}
 
-    def _connection(self) -> Connection:
+    def _connection(self) -> asyncio.Protocol:
         server = self._runner.server
         if server is None:  # between the close of the port and now
             raise ConnectionAbortedError
+        if len(self._open) >= self._max_connections:
+            return _OneTooMany()
         made = Connection(
             server,
             loop=asyncio.get_running_loop(),
@@ -82,7 +97,18 @@ class HttpServer:
         )
         made.deadline = Deadline()
         made.discards = False
+        made.open = self._open
+        made.open.add(made)
         return made
+
+
+class _OneTooMany(asyncio.Protocol):
+    """A connection over --max_connections: told so, and closed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        cast("asyncio.Transport", transport).write(_FULL)
+        transport.close()
 
 
 def hold_to(http: web.Request, deadline: Deadline) -> None:
@@ -94,10 +120,16 @@ def hold_to(http: web.Request, deadline: Deadline) -> None:
 class Connection(web.RequestHandler):
     """One connection. What is refused before a route is reached is told in the protocol's form too."""
 
-    __slots__ = ("deadline", "discards")
+    __slots__ = ("__weakref__", "deadline", "discards", "open")
 
     deadline: Deadline  # of the request that is worked on
     discards: bool  # what still comes is the rest of a refused body, which is not even unpacked
+    open: WeakSet[Connection]  # all that are
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Called by asyncio."""
+        self.open.discard(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio. aiohttp drops what comes once the server stops, and with it the rest of a body."""
