@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,7 +17,7 @@ from contract.client import ask
 from faults.test_handoff import nth
 from faults.test_shutdown import GATED, grpc_infer, rest_infer
 from gates import Gates
-from harness import DIGITS, Pair, Process, metric, start_predictor, start_transformer
+from harness import DIGITS, PATIENCE, Pair, Process, metric, start_predictor, start_transformer
 from tandem import cpus
 
 COUNT = 2
@@ -63,11 +64,24 @@ def folders() -> set[str]:
     return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("tandem-metrics-")}
 
 
+def wait_until_counted(pair: Pair, requests: int, protocol: str) -> None:
+    """An answer goes out before it is counted, and another worker than the one that counts may be asked."""
+    labels = {"model_name": "digits", "protocol": protocol, "code": "OK"}
+    end = time.monotonic() + PATIENCE
+    while (
+        found := metric(ask(f"{pair.transformer.url}/metrics").body.decode(), "tandem_requests_total", **labels)
+    ) != requests:
+        assert found < requests, "more are counted than there were"
+        assert time.monotonic() < end, f"{found} requests are counted, expected {requests}"
+
+
 def test_every_scrape_shows_the_sum_of_all(pair: Pair) -> None:
     for _ in range(20):
         assert rest_infer(pair, wait=False).status == 200
         with grpc.insecure_channel(pair.transformer.target) as channel:
             grpc_infer(channel, wait=False)
+    for protocol in ("http", "grpc"):
+        wait_until_counted(pair, 20, protocol)
     for _ in range(8):  # each on a connection of its own, which either worker may get
         exposition = ask(f"{pair.transformer.url}/metrics").body.decode()
         for protocol in ("http", "grpc"):
@@ -88,6 +102,7 @@ def test_a_worker_that_dies_is_replaced_and_what_it_counted_is_kept(pair: Pair) 
     process = pair.transformer.process
     for _ in range(10):
         rest_infer(pair, wait=False)
+    wait_until_counted(pair, 10, "http")
     first, second = workers(process)
     os.kill(first, signal.SIGKILL)
     entry = process.entry("a worker ended; another is started")
@@ -97,9 +112,7 @@ def test_a_worker_that_dies_is_replaced_and_what_it_counted_is_kept(pair: Pair) 
     assert len(workers(process)) == COUNT
     for _ in range(10):
         assert rest_infer(pair, wait=False).status == 200
-    exposition = ask(f"{pair.transformer.url}/metrics").body.decode()
-    labels = {"model_name": "digits", "protocol": "http", "code": "OK"}
-    assert metric(exposition, "tandem_requests_total", **labels) == 20
+    wait_until_counted(pair, 20, "http")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
