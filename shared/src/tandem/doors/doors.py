@@ -53,17 +53,14 @@ class Doors:
         terms = rest_terms(settings, tokens, exposition)
         rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, terms, regions=regions)
         servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits, regions)
-        limits = {"max_header_bytes": settings.max_header_bytes, "max_connections": settings.max_connections}
-        self._http = HttpServer(rest.application(), settings.grace, self._tls, **limits)
-        self._grpc = grpc_server.make(
-            servicer,
-            self.readiness,
-            max_receive=settings.max_receive,
-            max_send=settings.max_send,
-            max_tensors=settings.max_tensors,
-            tokens=tokens,
-            **limits,
+        self._http = HttpServer(
+            rest.application(),
+            settings.grace,
+            self._tls,
+            max_header_bytes=settings.max_header_bytes,
+            max_connections=settings.max_connections,
         )
+        self._grpc = grpc_server.make(servicer, self.readiness, settings, tokens)
         self._local = LocalDoor(servicer.infer, settings.max_send)
         self._handoff: HandoffServicer | None = None
         self.http_port = self.grpc_port = 0

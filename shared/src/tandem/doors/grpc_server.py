@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+from grpc_channelz.v1 import channelz_pb2
+from grpc_channelz.v1.channelz import add_channelz_servicer
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from tandem.doors.health import HealthServicer
 from tandem.doors.servicer import InferenceServicer
+from tandem.doors.settings import DoorSettings
 from tandem.doors.translation import Translating
 from tandem.lifecycle import Fatal, Readiness
 from tandem.oip import inference_pb2 as pb
@@ -22,6 +25,7 @@ from tandem.security.tokens import Guard, Tokens
 from tandem.workers import worker
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+CHANNELZ = channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].full_name
 
 
 # Of one connection, those that were reset and not yet looked at among them. With 1,000 calls that wait to be looked at,
@@ -43,34 +47,29 @@ class Listen:
 
 
 def make(
-    servicer: InferenceServicer,
-    readiness: Readiness,
-    *,
-    max_receive: int,
-    max_send: int,
-    max_header_bytes: int,
-    max_connections: int,
-    max_tensors: int,
-    tokens: Tokens | None = None,
+    servicer: InferenceServicer, readiness: Readiness, settings: DoorSettings, tokens: Tokens | None = None
 ) -> grpc.aio.Server:
-    """A server with inference, health and reflection, bound to nothing yet."""
+    """A server with inference, health, reflection and perhaps Channelz, bound to nothing yet."""
     options = [
         # with it, a second server on a taken port starts without an error
         ("grpc.so_reuseport", int(worker.is_worker())),
-        ("grpc.max_receive_message_length", max_receive),
-        ("grpc.max_send_message_length", max_send),
-        ("grpc.max_metadata_size", max_header_bytes),
-        ("grpc.absolute_max_metadata_size", max_header_bytes),
+        ("grpc.max_receive_message_length", settings.max_receive),
+        ("grpc.max_send_message_length", settings.max_send),
+        ("grpc.max_metadata_size", settings.max_header_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
         ("grpc.max_concurrent_streams", STREAMS),
-        ("grpc.max_allowed_incoming_connections", max_connections),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.keepalive_permit_without_calls", 1),  # a client may probe an idle connection ...
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # ... as often as this
     ]
     server = grpc.aio.server(options=options, interceptors=[Guard(tokens)] if tokens else None)
-    registrar = Translating(server, max_tensors)  # has what registering needs of a server
+    registrar = Translating(server, settings.max_tensors)  # has what registering needs of a server
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, registrar)  # type: ignore[arg-type]
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(readiness, frozenset({SERVICE})), server)
-    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    if settings.enable_channelz:
+        add_channelz_servicer(server)
+    names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME, *([CHANNELZ] if settings.enable_channelz else []))
+    reflection.enable_server_reflection(names, server)
     return server
 
 
