@@ -112,6 +112,7 @@ class Call:
     headers: Mapping[str, str]  # lower-case names
     id: str = ""  # known once the request is decoded
     timings: Timings = field(default_factory=Timings)
+    model_version: str = ""  # known once the model is found
     batch_rows: int = 0
     size: int = 0  # bytes of its request that are held; the ledger counts them
     shared_memory: bool = False  # the way of its tensors to the predictor
