@@ -113,6 +113,8 @@ class Ledger:
             await asyncio.sleep(min(wait if self.in_flight == 0 else max(quiet, 0.05), end - now))
 
     def _close(self, call: Call, code: str, seconds: float) -> None:
+        if not call.id:  # it was refused before it was read
+            call.identify("")
         outcome = (call.model, call.protocol, code)
         if outcome not in self._counted:  # looking a metric up by its labels costs more than counting
             times = self._metrics.request_seconds.labels(call.model, call.protocol)
@@ -124,11 +126,12 @@ class Ledger:
         if self._access_log and log.isEnabledFor(logging.INFO):
             phases = {name: round(value * 1e3, 3) for name, value in call.timings.items()}
             entry: dict[str, object] = {"id": call.id, "model": call.model, "protocol": call.protocol, "code": code}
+            entry |= {"ms": round(seconds * 1e3, 3), "phases": phases}
             if call.batch_rows:
-                entry |= {"batch_rows": call.batch_rows}
-            if traced := trace.trace_id if trace else trace_of(call.headers)[0]:
-                entry |= {"trace_id": traced}
-            log.info("infer", extra=entry | {"ms": round(seconds * 1e3, 3), "phases": phases})
+                entry["batch_rows"] = call.batch_rows
+            if trace_id := trace.trace_id if trace else trace_of(call.headers)[0]:
+                entry["trace_id"] = trace_id
+            log.info("infer", extra=entry)
 
 
 def trace_of(headers: Mapping[str, str]) -> tuple[str, bool]:

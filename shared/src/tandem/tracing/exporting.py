@@ -24,21 +24,19 @@ _QUEUE = "opentelemetry.sdk._shared_internal"  # says, every 20 seconds at most,
 
 def start(service: str, version: str, environ: Mapping[str, str]) -> Tracing:
     """Tracing that exports; raises ValueError on a variable's value that is none."""
-    named = [name.strip().lower() for name in environ.get(EXPORTERS, "otlp").split(",") if name.strip()]
-    exporters = [_exporter(name, environ) for name in named]
+    exporter, complaints = _exporter(environ), Complaints()
     defaults = Resource.create({"service.name": service, "service.version": version})
     # no thread is joined at exit: `Tracing.close` has waited as long as it may
     provider = TracerProvider(resource=defaults.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
-    complaints = Complaints()
-    for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(Watched(exporter, complaints)))
+    provider.add_span_processor(BatchSpanProcessor(Watched(exporter, complaints)))
     trace.set_tracer_provider(provider)  # for the spans that a transformer makes of its own
     complaints.listen()
-    log.info("tracing is on", extra={"exporters": named})
+    log.info("tracing is on")
     return Tracing(provider, version)
 
 
-def _exporter(name: str, environ: Mapping[str, str]) -> SpanExporter:
+def _exporter(environ: Mapping[str, str]) -> SpanExporter:
+    name = environ.get(EXPORTERS, "").strip().lower() or "otlp"
     if name == "console":
         return ConsoleSpanExporter()
     if name != "otlp":
@@ -61,6 +59,7 @@ class Complaints(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.first = ""  # that an exporter made since this was emptied
+        self.failing = False  # an exporter, which has been told
 
     def listen(self) -> None:
         """Take over what is logged from now on."""
@@ -73,7 +72,8 @@ class Complaints(logging.Handler):
         text = record.getMessage()
         if record.name.startswith("opentelemetry.exporter"):
             self.first = self.first or text
-        log.log(record.levelno if record.name == _QUEUE else logging.DEBUG, "%s", text)
+        worth_a_line = record.name == _QUEUE and not self.failing  # while it fails, the queue is full in any case
+        log.log(record.levelno if worth_a_line else logging.DEBUG, "%s", text)
 
 
 class Watched(SpanExporter):
@@ -82,18 +82,17 @@ class Watched(SpanExporter):
     def __init__(self, exporter: SpanExporter, complaints: Complaints) -> None:
         self._exporter = exporter
         self._complaints = complaints
-        self._works = True
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Called by the SDK, in its thread."""
         self._complaints.first = ""
         result = self._exporter.export(spans)
-        works = result is SpanExportResult.SUCCESS
-        if works and not self._works:
+        fails, failed = result is not SpanExportResult.SUCCESS, self._complaints.failing
+        self._complaints.failing = fails
+        if fails and not failed:
+            log.warning("spans cannot be exported, and are dropped", extra={"reason": self._complaints.first[:400]})
+        elif failed and not fails:
             log.info("spans are exported again")
-        elif self._works and not works:
-            log.warning("spans cannot be exported, and are dropped", extra={"reason": self._complaints.first[:300]})
-        self._works = works
         return result
 
     def shutdown(self) -> None:
