@@ -159,6 +159,17 @@ def test_each_call_is_one_line_in_the_log(caplog, clock):
     assert (line.ms, line.phases, line.trace_id) == (250.0, {"queue": 12.5}, TRACE)
 
 
+@pytest.mark.parametrize("headers", [{}, {"x-request-id": "theirs"}])
+def test_a_request_that_was_refused_before_it_was_read_has_an_id_in_its_line(caplog, headers):
+    caplog.set_level(logging.INFO, "tandem.access")
+    book = Book()
+    for _ in range(2):
+        with pytest.raises(errors.InvalidInput):
+            book.serve(errors.InvalidInput("no JSON"), headers=headers)
+    ids = {line.id for line in caplog.records}
+    assert ids == {"theirs"} if headers else len(ids) == 2
+
+
 def test_the_access_log_can_be_turned_off(caplog):
     caplog.set_level(logging.INFO, "tandem.access")
     Book(access_log=False).serve()
