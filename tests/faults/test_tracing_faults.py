@@ -91,17 +91,18 @@ def test_without_a_collector_requests_are_served_and_a_service_stops_in_time(col
 
 def test_a_collector_that_comes_back_is_told_of_and_used(collector) -> None:
     with closing(socket.socket()) as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # kept, and free for who listens
         place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
-    down = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
-    with traced_pair(collector, **down) as pair:
-        assert post(pair, document(), {}) == 200
-        pair.transformer.process.entry("spans cannot be exported, and are dropped")
-        with collecting(port) as late:
-            trace = secrets.token_hex(16)
-            assert post(pair, document(), parent(trace)) == 200
-            pair.transformer.process.entry("spans are exported again")
-            assert late.of(trace)
+        down = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+        with traced_pair(collector, **down) as pair:
+            assert post(pair, document(), {}) == 200
+            pair.transformer.process.entry("spans cannot be exported, and are dropped")
+            with collecting(port) as late:
+                trace = secrets.token_hex(16)
+                assert post(pair, document(), parent(trace)) == 200
+                late.trace(trace, 1)
+                pair.transformer.process.entry("spans are exported again")
 
 
 def test_the_last_spans_are_exported_before_a_service_ends(collector) -> None:

@@ -102,8 +102,8 @@ class Trace:
             try:
                 yield
             except BaseException as error:
-                code = error.status.name if isinstance(error, TandemError) else "CANCELLED"
-                _fail(span, code, error)
+                other = "INTERNAL" if isinstance(error, Exception) else "CANCELLED"
+                _fail(span, error.status.name if isinstance(error, TandemError) else other, error)
                 raise
 
     def note(self, name: str, value: AttributeValue) -> None:
