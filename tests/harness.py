@@ -182,11 +182,14 @@ class Pair:
 
 @contextmanager
 def running_pair(
-    model: str, predictor_flags: tuple[str, ...], transformer_flags: tuple[str, ...] = ()
+    model: str,
+    predictor_flags: tuple[str, ...],
+    transformer_flags: tuple[str, ...] = (),
+    env: dict[str, str] | None = None,
 ) -> Iterator[Pair]:
-    predictor = start_predictor(f"--model_name={model}", *predictor_flags)
+    predictor = start_predictor(f"--model_name={model}", *predictor_flags, env=env)
     try:
-        transformer = start_transformer(predictor.grpc_port, f"--model_name={model}", *transformer_flags)
+        transformer = start_transformer(predictor.grpc_port, f"--model_name={model}", *transformer_flags, env=env)
         try:
             yield Pair(transformer, predictor, model)
         finally:

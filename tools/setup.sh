@@ -16,6 +16,6 @@ fi
 echo "setup: installing the workspace into .venv (a minute the first time) ..."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'pip>=25.1'
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-    --editable shared --editable services/predictor --editable services/transformer --editable cli --group dev
+    --editable "shared[tracing]" --editable services/predictor --editable services/transformer --editable cli --group dev
 touch .venv/installed
 echo "setup: done"

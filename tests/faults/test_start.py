@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import socket
 from pathlib import Path
 
 import pytest
+from faults.test_handoff import nth
 from harness import DIGITS, Process, start_predictor
 
 PREDICTOR = ("tandem_predictor", "--host=127.0.0.1", f"--model_dir={DIGITS}")
@@ -119,11 +119,10 @@ def test_sigusr1_switches_debug_on_and_off_in_every_process(workers: int) -> Non
     process = Process.python(
         *TRANSFORMER, "--http_port=0", "--grpc_port=0", "--log_format=json", f"--workers={workers}"
     )
-    seen = itertools.count(1)
     line_of_each = "a worker listens" if workers > 1 else "listening"
-    process.wait_for(lambda line: f'"message":"{line_of_each}"' in line and next(seen) == workers)
+    process.wait_for(nth(workers, f'"message":"{line_of_each}"'))
     for level in ("DEBUG", "INFO"):
         process.send(signal.SIGUSR1)
-        process.entry(f"the log level is now {level}")
+        process.wait_for(nth(workers, f"the log level is now {level}"))  # two signals that wait are one
     assert process.stop() == 0
     assert sum("the log level is now INFO" in line for line in process.lines) == workers

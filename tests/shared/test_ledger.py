@@ -156,13 +156,24 @@ def test_the_callers_deadline_holds_and_the_default_only_without_one(clock, defa
 
 def test_each_call_is_one_line_in_the_log(caplog, clock):
     caplog.set_level(logging.INFO, "tandem.access")
-    with Book().ledger.open("http", "digits", {"traceparent": "00-ab-cd-01"}) as call:
+    with Book().ledger.open("http", "digits", {"traceparent": f"00-{TRACE}-b7ad6b7169203331-00"}) as call:
         call.begin(InferRequest("digits", "", {}, id="7"))
         call.timings.add("queue", 0.0125)
         clock.now += 0.25
     (line,) = caplog.records
     assert (line.message, line.id, line.model, line.protocol, line.code) == ("infer", "7", "digits", "http", "OK")
-    assert (line.ms, line.phases, line.traceparent) == (250.0, {"queue": 12.5}, "00-ab-cd-01")
+    assert (line.ms, line.phases, line.trace_id) == (250.0, {"queue": 12.5}, TRACE)
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-request-id": "theirs"}])
+def test_a_request_that_was_refused_before_it_was_read_has_an_id_in_its_line(caplog, headers):
+    caplog.set_level(logging.INFO, "tandem.access")
+    book = Book()
+    for _ in range(2):
+        with pytest.raises(errors.InvalidInput):
+            book.serve(errors.InvalidInput("no JSON"), headers=headers)
+    ids = {line.id for line in caplog.records}
+    assert ids == {"theirs"} if headers else len(ids) == 2
 
 
 def test_the_access_log_can_be_turned_off(caplog):

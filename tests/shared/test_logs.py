@@ -48,6 +48,7 @@ def failed():
 def test_a_json_line_has_time_level_logger_and_message():
     expected = {"time": "1970-01-01T23:59:59.999Z", "level": "INFO", "logger": "tandem.x", "message": "it is done"}
     assert entry(record()) == expected
+    assert list(entry(record(id="7"))) == [*expected, "id"]  # for who reads them
 
 
 def test_a_message_is_put_together_with_its_arguments():

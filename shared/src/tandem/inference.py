@@ -112,12 +112,13 @@ class Call:
     headers: Mapping[str, str]  # lower-case names
     id: str = ""  # known once the request is decoded
     timings: Timings = field(default_factory=Timings)
+    model_version: str = ""  # known once the model is found
     batch_rows: int = 0
     size: int = 0  # bytes of its request that are held; the ledger counts them
     shared_memory: bool = False  # the way of its tensors to the predictor
 
     def begin(self, request: InferRequest) -> None:
-        """Take the request's id, else that of the x-request-id header, else a new one; and its `timeout`.
+        """Take the request's id, or find one, and its `timeout`.
 
         The parameter `timeout` (microseconds; Triton's schedule policy) can only bring the deadline nearer.
         """
@@ -126,5 +127,9 @@ class Call:
             raise InvalidInput(f"parameter 'timeout' is {timeout!r}, expected microseconds as a whole number")
         if timeout:
             self.deadline = min(self.deadline, Deadline.after(timeout / 1e6), key=lambda deadline: deadline.at)
+        self.identify(request.id)
+
+    def identify(self, own: str) -> None:
+        """Take the request's own id, else that of the x-request-id header, else a new one."""
         header = self.headers.get("x-request-id", "")
-        self.id = request.id or header.encode(errors="replace").decode() or f"{_PROCESS}{next(_calls):08x}"
+        self.id = own or header.encode(errors="replace").decode() or f"{_PROCESS}{next(_calls):08x}"

@@ -30,7 +30,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        entry = fields(record) | entry
+        entry = entry | fields(record) | entry  # in that order, and nothing hides the line's own
         try:
             return orjson.dumps(entry, default=str).decode()
         except TypeError:  # a lone surrogate, an integer beyond 64 bits, a key that is no text: rare, and never lost

@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tandem.tracing.spans import Trace
 
 PHASES = ("decode", "preprocess", "hop", "queue", "batch", "inference", "postprocess", "encode")
 
@@ -13,10 +17,11 @@ PHASES = ("decode", "preprocess", "hop", "queue", "batch", "inference", "postpro
 class Timings:
     """Seconds by phase, in the order in which the phases were first seen. Owned by one call."""
 
-    __slots__ = ("_seconds",)
+    __slots__ = ("_seconds", "trace")
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
+        self.trace: Trace | None = None  # the call's spans, where there are any
 
     def add(self, phase: str, seconds: float) -> None:
         """Add `seconds` to `phase`."""
@@ -26,9 +31,17 @@ class Timings:
         """The seconds spent in `phase` so far."""
         return self._seconds.get(phase, 0.0)
 
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Add the time that the body takes, whether it returns or raises; a span, where there are any."""
+        return self._timed(name) if self.trace is None else self._traced(name, self.trace)
+
     @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Add the time that the body takes, whether it returns or raises."""
+    def _traced(self, name: str, trace: Trace) -> Iterator[None]:
+        with trace.phase(name), self._timed(name):
+            yield
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         try:
             yield

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from tandem.deadline import Deadline
@@ -96,8 +96,7 @@ class Batcher:
                 timer.cancel()
             self._withdraw(items)
         slowest = max(outcomes, key=lambda outcome: outcome.seconds)
-        outputs = join([outcome.outputs for outcome in outcomes])
-        return Outcome(outputs, slowest.queue, slowest.batch, slowest.inference, slowest.batch_rows)
+        return replace(slowest, outputs=join([outcome.outputs for outcome in outcomes]))
 
     def retire(self) -> None:
         """Take nothing more; close once what is queued and running has been answered."""
@@ -277,7 +276,8 @@ class Batcher:
                 item.future.set_exception(result)
             else:
                 queue = started - item.queued_at
-                item.future.set_result(Outcome(result, queue, ran.batch_seconds, ran.inference_seconds, rows))
+                times = queue, ran.batch_seconds, ran.inference_seconds
+                item.future.set_result(Outcome(result, *times, rows, started, ran.inference_started))
         afterwards(self._observe, batch, rows, ran, started)
 
     def _observe(self, batch: list[Item], rows: int, ran: Ran, started: float) -> None:

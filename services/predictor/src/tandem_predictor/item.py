@@ -20,6 +20,8 @@ class Outcome:
     batch: float
     inference: float
     batch_rows: int
+    started: float = 0.0  # when it left the queue, as time.perf_counter() has it
+    inference_started: float = 0.0
 
     @property
     def seconds(self) -> float:

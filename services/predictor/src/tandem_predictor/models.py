@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tandem.doors.endpoint import ServerInfo
 from tandem.errors import Unavailable
@@ -16,9 +17,13 @@ from tandem.model.config import ModelConfig, ModelIndex
 from tandem.model.statistics import ModelStatistics
 
 from tandem_predictor import __version__
+from tandem_predictor.item import Outcome
 from tandem_predictor.repository import LoadedModel, Repository
 from tandem_predictor.stacking import rows_of
 from tandem_predictor.validation import validate
+
+if TYPE_CHECKING:
+    from tandem.tracing.spans import Trace
 
 EXTENSIONS = (
     *("binary_tensor_data", "classification", "model_configuration", "model_repository", "schedule_policy"),
@@ -89,6 +94,7 @@ class Models:
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:
         """Validate, wait for a batch, and give the caller its rows."""
         model = self._repository.find(request.model_name, request.model_version)
+        call.model_version = model.version
         start = time.perf_counter()
         rows = 1
         success = False
@@ -110,9 +116,21 @@ class Models:
         for phase in ("queue", "batch", "inference"):
             call.timings.add(phase, getattr(outcome, phase))
         call.batch_rows = outcome.batch_rows
+        if trace := call.timings.trace:
+            _record(trace, outcome)
         return InferResponse(
             model_name=model.metadata.name,
             model_version=model.version,
             id=call.id,
             outputs=classify(select(outcome.outputs, request.output_names), request.outputs),
         )
+
+
+def _record(trace: Trace, outcome: Outcome) -> None:
+    """The spans of what the batcher has done for one request."""
+    if trace.recorded:
+        trace.past("queue", outcome.started - outcome.queue, outcome.started)
+        rows = {"tandem.batch.rows": outcome.batch_rows}
+        batch = trace.past("batch", outcome.started, time.perf_counter(), attributes=rows)
+        begun = outcome.inference_started
+        trace.past("inference", begun, begun + outcome.inference, batch)

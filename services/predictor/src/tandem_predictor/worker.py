@@ -24,6 +24,7 @@ class Ran:
     results: Sequence[Arrays | Exception]
     batch_seconds: float = 0.0
     inference_seconds: float = 0.0
+    inference_started: float = 0.0  # as time.perf_counter() has it
 
 
 _LEFT = Ran([Cancelled("nobody waits for this request any more")])
@@ -57,10 +58,10 @@ class Worker:
             return self._together(requests)
         except BaseException as error:  # a user's model may raise anything, SystemExit and StopIteration included
             if len(requests) == 1:
-                return Ran([self._failure(error)], 0.0, time.perf_counter() - start)
+                return Ran([self._failure(error)], 0.0, time.perf_counter() - start, start)
         asked = waits or [lambda: True] * len(requests)
         alone = [self.run([request]) if waiting() else _LEFT for request, waiting in zip(requests, asked, strict=True)]
-        return Ran([ran.results[0] for ran in alone], 0.0, time.perf_counter() - start)
+        return Ran([ran.results[0] for ran in alone], 0.0, time.perf_counter() - start, start)
 
     def run_whole(self, inputs: Arrays) -> Ran:
         """Run one request of a model that does not batch: its outputs have no rows to count."""
@@ -69,7 +70,7 @@ class Worker:
             outputs: Arrays | Exception = self._runtime.run(self._buffers.stack([inputs]))
         except BaseException as error:  # as above
             outputs = self._failure(error)
-        return Ran([outputs], 0.0, time.perf_counter() - start)
+        return Ran([outputs], 0.0, time.perf_counter() - start, start)
 
     def close(self) -> None:
         """Let the running batch end; start no other."""
@@ -83,7 +84,7 @@ class Worker:
         outputs = self._runtime.run(inputs)
         ran = time.perf_counter()
         results = split(outputs, rows, self._buffers)
-        return Ran(results, stacked - start + time.perf_counter() - ran, ran - stacked)
+        return Ran(results, stacked - start + time.perf_counter() - ran, ran - stacked, stacked)
 
     def _failure(self, error: BaseException) -> TandemError:
         """What the caller is told: a refusal as it is, anything else without its details, which go to the log."""

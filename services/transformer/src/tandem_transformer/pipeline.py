@@ -164,6 +164,7 @@ class Pipeline:
             with call.timings.phase("preprocess"), self._preprocess_seconds.time():
                 inputs = await fitted.preprocess.run(inputs, context)
         answer = await self._predict(request, inputs, fitted, call)
+        call.model_version = answer.model_version
         outputs = answer.outputs
         if fitted.postprocess.overridden:
             with call.timings.phase("postprocess"), self._postprocess_seconds.time():

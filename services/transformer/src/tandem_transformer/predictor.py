@@ -32,6 +32,7 @@ from tandem.oip import inference_pb2 as pb
 from tandem.timings import parse
 
 from tandem_transformer.hop import local
+from tandem_transformer.hop.calling import calling, server
 from tandem_transformer.hop.channel import Address, Line
 from tandem_transformer.hop.forwarding import Forwarding
 from tandem_transformer.hop.handoff import room_of
@@ -42,6 +43,7 @@ log = logging.getLogger("tandem.transformer")
 MARGIN = 0.005  # seconds before the caller's deadline at which the predictor's answer is wanted
 PREDICTOR_PHASES = ("decode", "queue", "batch", "inference", "encode")
 STATUSES = {int(status.value[0]): status for status in grpc.StatusCode}
+_METHOD = "inference.GRPCInferenceService/ModelInfer"
 _LAST = 60.0  # seconds for the calls on a channel that was replaced
 _NEVER_SENT = (  # gRPC's own words for a call that never left; it has no other sign for it
     "failed to connect to all addresses; last error: ",
@@ -58,6 +60,7 @@ class GrpcPredictor:
         self._executor = executor
         self._budget = RetryBudget()
         self._line = Line(address, executor)
+        self._span = {"rpc.system.name": "grpc", "rpc.method": _METHOD, **server(address.target)}
 
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:
         """The predictor's answer; adds its phases and `hop`, the rest of the time, to `call.timings`.
@@ -65,13 +68,8 @@ class GrpcPredictor:
         Raises the TandemError that stands for the predictor's status, so that the caller gets the true one.
         """
         start = time.perf_counter()
-        deadline = call.deadline.earlier(MARGIN)
-        try:
-            response, phases = await self._ask(request, call, deadline)
-        except FailedPrecondition:
-            if not call.shared_memory:
-                raise  # else the predictor has forgotten the region: nothing has been done yet
-            response, phases = await self._ask(request, call, deadline)
+        with calling(call, _METHOD, self._span):
+            response, phases = await self._ask_again(request, call, call.deadline.earlier(MARGIN))
         inside = 0.0
         for name, seconds in phases.items():
             inside += seconds
@@ -121,6 +119,17 @@ class GrpcPredictor:
         else:
             await asyncio.Event().wait()
 
+    async def _ask_again(
+        self, request: InferRequest, call: Call, deadline: Deadline
+    ) -> tuple[InferResponse, Mapping[str, float]]:
+        """Send the request, twice if need be."""
+        try:
+            return await self._ask(request, call, deadline)
+        except FailedPrecondition:
+            if not call.shared_memory:
+                raise  # else the predictor has forgotten the region: nothing has been done yet
+            return await self._ask(request, call, deadline)
+
     async def _ask(
         self, request: InferRequest, call: Call, deadline: Deadline
     ) -> tuple[InferResponse, Mapping[str, float]]:
@@ -147,7 +156,11 @@ class GrpcPredictor:
     async def _send(self, line: Line, frame: Frame[pb.ModelInferRequest], call: Call, deadline: Deadline) -> Answer:
         """Call over the local socket if there is one and the request is small, else over gRPC."""
         data, metadata = wire.encode_request(frame), self._forwarding.of(call)
-        if len(data) > local.MOST or not (connection := line.local.connection):
+        connection = line.local.connection if len(data) <= local.MOST else None
+        if trace := call.timings.trace:
+            trace.note("tandem.hop.transport", "local" if connection else "grpc")
+            trace.note("tandem.hop.shared_memory", call.shared_memory)
+        if not connection:
             return await self._send_by_grpc(line, data, tuple(metadata.items()), deadline)
         deadline.check("the predictor was called")
         try:

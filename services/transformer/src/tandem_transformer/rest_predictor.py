@@ -25,6 +25,7 @@ from tandem.security.tls import ClientTls
 from tandem.security.tokens import Tokens
 from tandem.timings import parse
 
+from tandem_transformer.hop.calling import calling, server
 from tandem_transformer.hop.forwarding import Forwarding
 from tandem_transformer.predictor import MARGIN, PREDICTOR_PHASES
 
@@ -63,6 +64,7 @@ class RestPredictor:
         self._tls = tls
         self._tokens = tokens
         self._session: aiohttp.ClientSession | None = None
+        self._span = {"http.request.method": "POST", **server(base.partition("//")[2])}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -80,6 +82,9 @@ class RestPredictor:
                 method, self._base + path, data=body, headers=headers, timeout=timeout, **encryption(self._tls)
             ) as r:
                 data = await self._read(r)
+                if call and (trace := call.timings.trace):
+                    trace.note("url.full", self._base + path)
+                    trace.note("http.response.status_code", r.status)
                 if r.status >= 300:
                     raise _error(r.status, data, r.headers.get("Retry-After", ""))
                 size = whole(r.headers.get("Inference-Header-Content-Length", ""))
@@ -117,7 +122,8 @@ class V2Predictor(RestPredictor):
         start = time.perf_counter()
         version = f"/versions/{request.model_version}" if request.model_version else ""
         path = f"/v2/models/{request.model_name}{version}/infer"
-        reply = await self._ask("POST", path, v2.encode_request(request), call)
+        with calling(call, "POST", self._span):
+            reply = await self._ask("POST", path, v2.encode_request(request), call)
         try:
             response = v2.decode_response(reply.body, reply.json_size)
         except InvalidInput as error:
@@ -145,9 +151,9 @@ class V1Predictor(RestPredictor):
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:
         """The predictions, as the output `predictions` unless they have names of their own."""
         start = time.perf_counter()
-        reply = await self._ask(
-            "POST", f"/v1/models/{request.model_name}:predict", v1.encode_request(request.inputs), call
-        )
+        path = f"/v1/models/{request.model_name}:predict"
+        with calling(call, "POST", self._span):
+            reply = await self._ask("POST", path, v1.encode_request(request.inputs), call)
         try:
             outputs = v1.decode_response(reply.body)
         except (ValueError, KeyError, TypeError, InvalidInput) as error:

@@ -7,6 +7,8 @@ import inspect
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 from tandem.context import Context
@@ -36,7 +38,8 @@ class Step:
             if self._is_async:
                 result = await self._method(arrays, context)
             else:
-                result = await asyncio.get_running_loop().run_in_executor(self._executor, self._work, arrays, context)
+                work = partial(copy_context().run, self._work, arrays, context)  # so that it knows its span
+                result = await asyncio.get_running_loop().run_in_executor(self._executor, work)
             return as_arrays(result, self._source)
         except TandemError as error:
             if isinstance(error, Internal):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 
 from tandem.doors import grpc_server
@@ -21,6 +22,7 @@ from tandem.metrics import ServerMetrics
 from tandem.oip import handoff_pb2_grpc
 from tandem.security.tls import ServerTls, require_pair
 from tandem.security.tokens import Tokens
+from tandem.tracing import activation
 from tandem.workers import worker
 
 
@@ -47,6 +49,7 @@ class Doors:
             max_bytes=settings.max_bytes,
             default_timeout=default_timeout or None,
             access_log=settings.enable_latency_logging,
+            tracing=activation.start(endpoint.info.name, endpoint.info.version, os.environ),
         )
         self._tls = server_tls(settings)
         tokens = Tokens(settings.auth_token_file, "auth_token_file") if settings.auth_token_file else None
@@ -81,11 +84,13 @@ class Doors:
         worker.announce()
 
     async def close(self) -> None:
-        """Refuse new calls on both doors and let the others end within the grace."""
+        """Refuse new calls on both doors, let the others end within the grace, and export their spans."""
         if self._handoff:
             self._handoff.close()
         grace = self._settings.grace
         await asyncio.gather(self._local.close(grace), self._grpc.stop(grace), self._http.stop())
+        if self.ledger.tracing:
+            await self.ledger.tracing.close()
 
 
 def server_tls(settings: DoorSettings) -> ServerTls | None:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 
@@ -14,6 +15,9 @@ from tandem.deadline import Deadline
 from tandem.errors import Overloaded, TandemError
 from tandem.inference import Call
 from tandem.metrics import UNKNOWN_MODEL, ServerMetrics, afterwards
+
+if TYPE_CHECKING:
+    from tandem.tracing.spans import Tracing
 
 log = logging.getLogger("tandem.access")
 
@@ -34,6 +38,7 @@ class Ledger:
         max_bytes: int,
         default_timeout: float | None,
         access_log: bool,
+        tracing: Tracing | None = None,
     ) -> None:
         self._metrics = metrics
         self._models = models
@@ -41,6 +46,7 @@ class Ledger:
         self._max_bytes = max_bytes
         self._default_timeout = default_timeout
         self._access_log = access_log
+        self.tracing = tracing  # None: there are no spans
         self._last_sign = time.monotonic()  # of work, here or announced by a transformer
         self._counted: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # of bounded labels
         self.in_flight = 0
@@ -48,12 +54,16 @@ class Ledger:
 
     @contextmanager
     def open(
-        self, protocol: str, model: str, headers: Mapping[str, str], timeout: float | None = None
+        self, protocol: str, model: str, headers: Mapping[str, str], timeout: float | None = None, route: str = ""
     ) -> Iterator[Call]:
-        """One call, from its admission to its outcome. Raises Overloaded at once when too many are in flight."""
+        """One call, from its admission to its outcome. Raises Overloaded at once when too many are in flight.
+
+        `route` is the HTTP route or gRPC method, for its span.
+        """
         start = time.perf_counter()
         deadline = Deadline.after(self._default_timeout if timeout is None else timeout)
         call = Call(protocol, model if model in self._models() else UNKNOWN_MODEL, deadline, headers)
+        trace = call.timings.trace = self.tracing.begin(protocol, route, headers) if self.tracing else None
         code = "OK"
         self._last_sign = time.monotonic()
         self.in_flight += 1
@@ -65,11 +75,17 @@ class Ledger:
             yield call
         except BaseException as error:
             code = outcome(error, deadline)
+            if trace:
+                trace.fail(code, error)
             raise
         finally:
             self.in_flight -= 1
             self.bytes -= call.size
             self._last_sign = time.monotonic()
+            if not call.id:  # it was refused before it was read
+                call.identify("")
+            if trace:
+                trace.end(call, code)
             afterwards(self._close, call, code, time.perf_counter() - start)
 
     def hold(self, call: Call, size: int) -> None:
@@ -105,23 +121,31 @@ class Ledger:
             self._counted[outcome] = self._metrics.requests.labels(*outcome), times
         requests, times = self._counted[outcome]
         requests.inc()
-        times.observe(seconds, exemplar_of(call.headers))
+        trace = call.timings.trace
+        times.observe(seconds, trace.exemplar if trace else exemplar_of(call.headers))
         if self._access_log and log.isEnabledFor(logging.INFO):
             phases = {name: round(value * 1e3, 3) for name, value in call.timings.items()}
-            trace = {"traceparent": call.headers["traceparent"]} if "traceparent" in call.headers else {}
             entry: dict[str, object] = {"id": call.id, "model": call.model, "protocol": call.protocol, "code": code}
+            entry |= {"ms": round(seconds * 1e3, 3), "phases": phases}
             if call.batch_rows:
-                entry |= {"batch_rows": call.batch_rows}
-            log.info("infer", extra=entry | {"ms": round(seconds * 1e3, 3), "phases": phases} | trace)
+                entry["batch_rows"] = call.batch_rows
+            if trace_id := trace.trace_id if trace else trace_of(call.headers)[0]:
+                entry["trace_id"] = trace_id
+            log.info("infer", extra=entry)
+
+
+def trace_of(headers: Mapping[str, str]) -> tuple[str, bool]:
+    """The id of the caller's trace, empty if there is none, and whether it was sampled. Source: W3C Trace Context."""
+    version, _, rest = headers.get("traceparent", "").partition("-")
+    trace, _, flags = rest.partition("-")
+    known = version != "ff" and len(trace) == 32 and set(trace) <= _HEX and set(trace) != {"0"}
+    return (trace, flags[17:19] in _SAMPLED) if known else ("", False)
 
 
 def exemplar_of(headers: Mapping[str, str]) -> dict[str, str] | None:
-    """The id of the request's trace, if it has one that was sampled. Source: W3C Trace Context, traceparent."""
-    version, _, rest = headers.get("traceparent", "").partition("-")
-    trace, _, flags = rest.partition("-")
-    sampled = flags[17:19] in _SAMPLED and version != "ff"
-    known = sampled and len(trace) == 32 and set(trace) <= _HEX and set(trace) != {"0"}
-    return {"trace_id": trace} if known else None
+    """The id of the request's trace, if it has one that was sampled."""
+    trace, sampled = trace_of(headers)
+    return {"trace_id": trace} if sampled else None
 
 
 def outcome(error: BaseException, deadline: Deadline) -> str:

@@ -33,6 +33,9 @@ from tandem.timings import Timings
 
 log = logging.getLogger("tandem.grpc")
 
+_INFER = "inference.GRPCInferenceService/ModelInfer"
+_STREAM = "inference.GRPCInferenceService/ModelStreamInfer"
+
 
 class ServicerContext(Protocol):
     """What is used of grpc.aio.ServicerContext."""
@@ -164,11 +167,11 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
         return memory_pb.SystemSharedMemoryUnregisterResponse()
 
     async def infer(
-        self, request: Frame[pb.ModelInferRequest], headers: Mapping[str, str], seconds: float | None
+        self, request: Frame[pb.ModelInferRequest], headers: Mapping[str, str], seconds: float | None, rpc: str = _INFER
     ) -> tuple[Frame[pb.ModelInferResponse], Timings]:
         """One inference and where its time went, however the message came; `seconds` until the caller's deadline."""
         name = request.message.model_name
-        with self._ledger.open("grpc", name, headers, seconds) as call, Alarm(call.deadline) as alarm:
+        with self._ledger.open("grpc", name, headers, seconds, rpc) as call, Alarm(call.deadline) as alarm:
             self._ledger.hold(call, size_of(request))
             with call.timings.phase("decode"):
                 decode = partial(codec.decode_request, request, self._limits, self._lookup)
@@ -185,7 +188,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
     async def _answer(self, request: pb.ModelInferRequest, headers: Mapping[str, str]) -> pb.ModelStreamInferResponse:
         """One request of a stream; its error does not end the stream."""
         try:
-            answer, _ = await self.infer(wire.whole_request(request), headers, None)
+            answer, _ = await self.infer(wire.whole_request(request), headers, None, _STREAM)
             return pb.ModelStreamInferResponse(infer_response=wire.whole_response(answer))
         except TandemError as error:
             text = error.message

@@ -22,11 +22,16 @@ class Forwarding:
         self._names = (*TRACING, *(name for name in more if name not in TRACING))
 
     def of(self, call: Call, **own: str) -> dict[str, str]:
-        """The call's headers that go on, and `own`; what a header cannot carry is left out."""
-        values = {name: call.headers[name] for name in self._names if name in call.headers} | own
+        """The call's headers that go on, its own trace in place of the caller's, and `own`.
+
+        What a header cannot carry is left out.
+        """
+        values = {name: call.headers[name] for name in self._names if name in call.headers}
+        if trace := call.timings.trace:
+            values = {name: text for name, text in values.items() if name not in trace.fields} | trace.headers()
         return {
             name: text
-            for name, text in values.items()
+            for name, text in (values | own).items()
             if text.isascii() and text.isprintable() and len(text) <= _LONGEST
         }
 

@@ -37,6 +37,7 @@ TIMEOUT = "x-request-timeout-ms"
 _LONGEST_TIMEOUT = 86_400_000  # milliseconds; a day
 _WORTH_READING = 256 * 1024  # bytes
 _WORTH_COMPRESSING = 1024  # bytes; less gains nothing
+_V1_PREDICT = "/v1/models/{model}:predict"  # as the route is called in spans
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -83,7 +84,7 @@ class RestDoor:
         """The aiohttp application with every route."""
         app = web.Application(middlewares=[self._middleware()], client_max_size=self._terms.body)
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            app.router.add_post(f"{model}/infer", self._infer)
+            app.router.add_post(f"{model}/infer", partial(self._infer, f"{model}/infer"))
             app.router.add_get(model, self._model)
             app.router.add_get(f"{model}/ready", self._model_ready)
         for path in ("/v2", "/v2/"):
@@ -102,9 +103,9 @@ class RestDoor:
             cors.allow(app, self._terms.origins)
         return app
 
-    async def _infer(self, http: web.Request) -> web.Response:
+    async def _infer(self, route: str, http: web.Request) -> web.Response:
         model = http.match_info["model"]
-        with self._ledger.open("http", model, http.headers) as call, Alarm(_deadline(http, call)) as alarm:
+        with self._ledger.open("http", model, http.headers, None, route) as call, Alarm(_deadline(http, call)) as alarm:
             body = await body_of.read(http, self._terms.body, partial(self._ledger.hold, call))
             request = await self._decode(http, body, call)
             call.begin(request)
@@ -130,7 +131,10 @@ class RestDoor:
 
     async def _v1_predict(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
-        with self._ledger.open("http", model, http.headers) as call, Alarm(_deadline(http, call)) as alarm:
+        with (
+            self._ledger.open("http", model, http.headers, None, _V1_PREDICT) as call,
+            Alarm(_deadline(http, call)) as alarm,
+        ):
             body = await body_of.read(http, self._terms.body, partial(self._ledger.hold, call))
             metadata = await self._endpoint.metadata(model, "")
             with call.timings.phase("decode"):
