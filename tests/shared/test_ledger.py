@@ -15,12 +15,6 @@ from tandem.inference import InferRequest
 from tandem.metrics import ServerMetrics
 
 
-@pytest.fixture(autouse=True)
-def counted_at_once(monkeypatch):
-    """What is counted once the answer has gone out is counted at once here, where there need be no event loop."""
-    monkeypatch.setattr(ledger, "afterwards", lambda count, *args: count(*args))
-
-
 @pytest.fixture
 def clock(monkeypatch):
     """The clock of the ledger and of its deadlines; the ledger's sleeps move it."""
@@ -30,6 +24,9 @@ def clock(monkeypatch):
     faked = SimpleNamespace(sleep=clock.sleep, CancelledError=asyncio.CancelledError)
     monkeypatch.setattr(ledger, "asyncio", faked)
     return clock
+
+
+pytestmark = pytest.mark.usefixtures("counted_at_once")
 
 
 class Book:
