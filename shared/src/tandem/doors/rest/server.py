@@ -21,6 +21,7 @@ log = logging.getLogger("tandem.http")
 
 KEEPALIVE_SECONDS = 75.0  # longer than the 60 s after which common load balancers close an idle connection
 _LINGER = 1.0  # seconds that a refused body is still read, so that who sends it comes to see why
+_LAST_WORDS = 0.25  # seconds for requests on their way over connections that a stopping server would close as idle
 _HANDSHAKE = 10.0  # seconds for a TLS handshake, and for a goodbye
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nRetry-After: 1\r\n"
@@ -69,9 +70,10 @@ class HttpServer:
         return int(self._listening.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Close the port and idle connections, let requests end within the grace, cancel the rest."""
+        """Close the port, soon the idle connections, let requests end within the grace, cancel the rest."""
         if self._listening:
             self._listening.close()
+            await asyncio.sleep(_LAST_WORDS)
         await self._runner.cleanup()
 
     def _encryption(self) -> dict[str, Any]:
