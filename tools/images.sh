@@ -18,7 +18,7 @@ build() { # service tag [argument...]
     echo "images: building $name from $file (two minutes the first time) ..."
     # Unquoted, as the flags are several words
     # shellcheck disable=SC2086
-    "$engine" build ${IMAGE_BUILD_FLAGS:-} --build-arg "REVISION=$revision" "$@" --file "$file" --tag "$name" .
+    "$engine" build ${IMAGE_BUILD_FLAGS:-} --label "org.opencontainers.image.revision=$revision" "$@" --file "$file" --tag "$name" .
     size="$("$engine" image inspect --format '{{.Size}}' "$name")"
     built="$built${built:+ and }$name ($((size / 1000000)) MB)"
 }
