@@ -38,7 +38,7 @@ test: setup $(MODEL) $(FLOATS) ## every test that needs no system package
 	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile --ignore tests/faults
 	@$(BIN)/python -m pytest -m "not system" tests/faults
 
-test-system: setup $(MODEL) ## the tests that need system packages
+test-system: setup $(MODEL) $(FLOATS) ## the tests that need system packages
 	@$(BIN)/python -m pytest -m system
 
 check: setup ## lint, types, import walls, protocol buffers, generated stubs, known vulnerabilities

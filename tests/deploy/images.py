@@ -36,6 +36,7 @@ def built() -> str:
         podman("import", "--quiet", "--change", "ENV PATH=/usr/local/bin:/usr/bin:/bin", BASE, base_name())
     done = make_images()
     assert done.returncode == 0, done.stdout
+    podman("image", "prune", "--force", "--filter=until=24h")  # what earlier builds have left
     return done.stdout
 
 

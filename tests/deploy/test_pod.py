@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from contract.client import Pair, Reply, ask, over_grpc, photos, raw_request, rest_request
 from deploy.manifests import pair
 from deploy.podman import answered, comes, free_port, logs, podman, printed
-from harness import ROOT, Service, metric
+from harness import FLOATS_MODEL, ROOT, Service, metric
 from parts import shared
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900), pytest.mark.usefixtures("built")]
@@ -26,6 +28,12 @@ PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 @pytest.fixture
 def played(tmp_path: Path) -> Iterator[Pair]:
+    with playing(tmp_path) as pair_:
+        yield pair_
+
+
+@contextmanager
+def playing(tmp_path: Path) -> Iterator[Pair]:
     """The pod on ports that are free here, once it is ready."""
     ports = {port: free_port() for port in (8000, 8081)}
     text = (ROOT / "deploy" / "pod.yaml").read_text()
@@ -56,6 +64,19 @@ def test_both_doors_answer_and_tensors_go_through_shared_memory(played: Pair) ->
     exposition = ask(f"{played.transformer.url}/metrics").body.decode()
     assert metric(exposition, "tandem_hop_total", transport="shm") >= 1
     assert metric(exposition, "tandem_ready", container="kserve-container") == 1
+
+
+def test_a_model_in_the_volume_takes_the_place_of_the_images(tmp_path: Path) -> None:
+    podman("volume", "create", "tandem-models")
+    folder = printed("volume", "inspect", "--format={{.Mountpoint}}", "tandem-models")
+    shutil.copy(FLOATS_MODEL / "1" / "model.onnx", folder)
+    with playing(tmp_path) as played:
+        answer = ask(played.infer_url, "POST", shared("seed/input.json").read_bytes())
+        url = "http://127.0.0.1:8080/v2/models/custom-model"
+        read = f"import urllib.request; print(urllib.request.urlopen('{url}').read().decode())"
+        model = json.loads(printed("exec", "tandem-predictor", "python3", "-c", read))
+    assert model["inputs"][0]["datatype"] == "FP32"  # the image's takes bytes
+    assert answer.json["outputs"][1]["data"][0] == "Labrador retriever"
 
 
 @pytest.mark.parametrize("service", ["predictor", "transformer"])
