@@ -9,7 +9,7 @@ PHOTO := examples/image-classification/photos/cat_chelsea.jpg
 MEMBERS := pyproject.toml constraints.txt shared/pyproject.toml services/predictor/pyproject.toml \
 	services/transformer/pyproject.toml cli/pyproject.toml tools/setup.sh
 
-.PHONY: help setup run test test-system check generate monitoring bench bench-quick soak chaos fuzz clean
+.PHONY: help setup run test test-system check generate monitoring images dist bench bench-quick soak chaos fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -38,7 +38,7 @@ test: setup $(MODEL) $(FLOATS) ## every test that needs no system package
 	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile --ignore tests/faults
 	@$(BIN)/python -m pytest -m "not system" tests/faults
 
-test-system: setup $(MODEL) ## the tests that need system packages
+test-system: setup $(MODEL) $(FLOATS) ## the tests that need system packages
 	@$(BIN)/python -m pytest -m system
 
 check: setup ## lint, types, import walls, protocol buffers, generated stubs, known vulnerabilities
@@ -58,6 +58,12 @@ generate: setup ## write the gRPC stubs from protos/
 
 monitoring: setup ## write the dashboard, the rules and the alerts in deploy/monitoring/
 	@$(BIN)/python tools/dashboard.py
+
+images: ## the container images by podman or docker; DEVICE=cuda the predictor's for GPUs; IMAGE_BUILD_FLAGS
+	@IMAGE_BUILD_FLAGS='$(IMAGE_BUILD_FLAGS)' tools/images.sh $(DEVICE)
+
+dist: setup ## wheels of every member and their bill of materials (CycloneDX) in dist/
+	@$(BIN)/python tools/dist.py
 
 bench: setup $(MODEL) $(FLOATS) $(INT8) ## side by side with the peers and with no serving at all (half an hour)
 	@$(BIN)/python -m bench.compare $(if $(QUICK),--quick,--write)

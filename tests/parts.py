@@ -12,16 +12,17 @@ from harness import SHARED
 
 def require(program: str) -> str:
     """The path of `program`; without it the test is skipped, or failed if TANDEM_REQUIRE=all."""
-    return shutil.which(program) or _missing(f"{program} is not installed")
+    return shutil.which(program) or missing(f"{program} is not installed")
 
 
 def shared(name: str) -> Path:
     """A file of the folder shared/ beside the checkout; without it as above."""
     file = SHARED / name
-    return file if file.exists() else Path(_missing(f"there is no ../shared/{name} beside the checkout"))
+    return file if file.exists() else Path(missing(f"there is no ../shared/{name} beside the checkout"))
 
 
-def _missing(reason: str) -> str:
+def missing(reason: str) -> str:
+    """Skip, or fail if TANDEM_REQUIRE=all."""
     if os.environ.get("TANDEM_REQUIRE") == "all":
         pytest.fail(f"{reason}, and TANDEM_REQUIRE=all says that it must be")
     pytest.skip(reason)

@@ -10,23 +10,11 @@ import json
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENT = ROOT / ".cache" / "venvs" / "audit"
+from environment import ROOT, environment
+
 REQUIREMENT = "pip-audit==2.10.1"
-
-
-def auditor() -> Path:
-    """pip-audit in an environment of its own, made on first use."""
-    done = ENVIRONMENT / "requirements.txt"
-    if not done.exists() or done.read_text() != REQUIREMENT:
-        print(f"making {ENVIRONMENT.relative_to(ROOT)} ...", file=sys.stderr)
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        subprocess.run([ENVIRONMENT / "bin" / "python", "-m", "pip", "install", "--quiet", REQUIREMENT], check=True)
-        done.write_text(REQUIREMENT)
-    return ENVIRONMENT / "bin" / "pip-audit"
 
 
 def main() -> int:
@@ -36,7 +24,7 @@ def main() -> int:
         file.write("\n".join(pins))
         file.flush()
         flags = ["--no-deps", "--disable-pip", "--timeout", "5", "--progress-spinner", "off", "--format", "json"]
-        command: list[str | Path] = [auditor(), "-r", file.name, *flags]
+        command: list[str | Path] = [environment("audit", REQUIREMENT) / "pip-audit", "-r", file.name, *flags]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         packages = json.loads(done.stdout)["dependencies"]

@@ -14,34 +14,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENT = ROOT / ".cache" / "venvs" / "generate"
-REQUIREMENTS = ["grpcio-tools==1.78.0", "mypy-protobuf==5.1.0", "setuptools<81"]
+from environment import ROOT, environment
+
+REQUIREMENTS = ("grpcio-tools==1.78.0", "mypy-protobuf==5.1.0", "setuptools<81")
 STUBS = ROOT / "shared" / "src" / "tandem" / "oip"
-
-
-def compiler() -> Path:
-    """The Python of the compiler's environment, made on first use."""
-    python = ENVIRONMENT / "bin" / "python"
-    done = ENVIRONMENT / "requirements.txt"
-    wanted = "\n".join(REQUIREMENTS)
-    if not done.exists() or done.read_text() != wanted:
-        print(f"making {ENVIRONMENT.relative_to(ROOT)} ...", file=sys.stderr)
-        venv.create(ENVIRONMENT, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
-        done.write_text(wanted)
-    return python
 
 
 def generate(into: Path) -> None:
     """Write every stub below `into`, at its import path."""
     protos = sorted((ROOT / "protos").rglob("*.proto"))
-    command: list[str | Path] = [compiler(), "-m", "grpc_tools.protoc", f"-I{ROOT / 'protos'}"]
+    bin_folder = environment("generate", *REQUIREMENTS)
+    command: list[str | Path] = [bin_folder / "python", "-m", "grpc_tools.protoc", f"-I{ROOT / 'protos'}"]
     command += [f"--{plugin}_out={into}" for plugin in ("python", "mypy", "grpc_python", "mypy_grpc")]
-    path = f"{ENVIRONMENT / 'bin'}{os.pathsep}{os.environ['PATH']}"  # protoc looks for its mypy plugins there
+    path = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"  # protoc looks for its mypy plugins there
     subprocess.run([*command, *protos], check=True, env={**os.environ, "PATH": path})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,6 +177,17 @@ def test_a_tensor_that_the_protocol_cannot_carry_is_named(build: Build):
     file = build([helper.make_node("SplitToSequence", ["x"], ["list"])], [tensor("x", FLOAT, ["N"])], [output])
     with pytest.raises(LoadError, match="'list' of the model is seq"):
         opened(file)
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this machine has CUDA")
+def test_cuda_that_fails_is_an_error_where_the_engine_would_take_the_cpu(monkeypatch):
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the engine here, which has no CUDA, says so and takes the CPU
+        assert open_session(DIGITS, threads=1, device="auto").get_providers() == ["CPUExecutionProvider"]
+        with pytest.raises(LoadError, match=r"^--device=cuda: ONNX Runtime finds no GPU"):
+            open_session(DIGITS, threads=1, device="cuda")
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this machine has CUDA")

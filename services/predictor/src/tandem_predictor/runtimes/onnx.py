@@ -15,6 +15,7 @@ from tandem_predictor.runtime import LoadError
 from tandem_predictor.runtimes.sessions import Sessions
 
 PLATFORM = "onnxruntime_onnx"  # Triton's name for it
+_CUDA = "CUDAExecutionProvider"
 _DATATYPES = {
     "tensor(bool)": "BOOL",
     "tensor(uint8)": "UINT8",
@@ -71,20 +72,25 @@ def open_session(file: Path, *, threads: int, device: str, spinning: bool = Fals
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     options.add_session_config_entry("session.force_spinning_stop", "1")  # with the end of the run
+    chosen = providers(device)
     try:
-        return ort.InferenceSession(str(file), options, providers=providers(device))
-    except LoadError:
-        raise
+        session = ort.InferenceSession(str(file), options, providers=chosen)
     except Exception as error:  # the engine has an exception type for each thing that can be wrong with a file
         raise LoadError(f"{file} cannot be loaded by ONNX Runtime: {error}") from error
+    if device == "cuda" and _CUDA not in session.get_providers():  # it takes the CPU then, and says so in its own log
+        raise LoadError("--device=cuda: ONNX Runtime finds no GPU, or no driver for it; mend that, or use cpu")
+    return session
 
 
 def providers(device: str) -> list[str]:
     """The execution providers for `device`: auto, cpu or cuda; raises LoadError if CUDA is asked for and absent."""
-    cuda = "CUDAExecutionProvider" in ort.get_available_providers()
+    cuda = _CUDA in ort.get_available_providers()
     if device == "cuda" and not cuda:
         raise LoadError("--device=cuda: this ONNX Runtime has no CUDA provider; install onnxruntime-gpu, or use cpu")
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda and device != "cpu" else ["CPUExecutionProvider"]
+    if not cuda or device == "cpu":
+        return ["CPUExecutionProvider"]
+    ort.preload_dlls()  # CUDA's libraries that pip installed, which the loader would not find
+    return [_CUDA, "CPUExecutionProvider"]
 
 
 def _spec(node: ort.NodeArg) -> TensorSpec:
