@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.client import ask
-from harness import ROOT, Process, Service
+from harness import ROOT, Process
 
 MONITORING = ROOT / "deploy" / "monitoring"
 PATIENCE = 20.0  # scrapes and rules come every second
@@ -23,15 +23,6 @@ def config(jobs: list[dict[str, Any]]) -> str:
     every = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
     rules = [str(MONITORING / name) for name in ("rules.yaml", "alerts.yaml")]
     return json.dumps({"global": every, "rule_files": rules, "scrape_configs": jobs})
-
-
-def job(name: str, services: dict[str, Service], *, honor_labels: bool = False, **labels: str) -> dict[str, Any]:
-    """Services by the name of their container, as a PodMonitor finds them."""
-    targets = [
-        {"targets": [f"127.0.0.1:{service.http_port}"], "labels": {"container": container, **labels}}
-        for container, service in services.items()
-    ]
-    return {"job_name": name, "honor_labels": honor_labels, "static_configs": targets}
 
 
 class Prometheus:

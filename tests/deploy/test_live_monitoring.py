@@ -17,7 +17,8 @@ import grpc
 import numpy as np
 import pytest
 from contract.client import ask
-from deploy.prometheus import MONITORING, Prometheus, config, job
+from deploy.operator import Pod, jobs, knative, standard
+from deploy.prometheus import MONITORING, Prometheus, config
 from harness import DIGITS, Pair, start_predictor, start_transformer
 from parts import require
 from tandem.oip import inference_pb2 as pb
@@ -122,13 +123,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         merged = start_transformer(predictor.grpc_port, *flags, *merging)
         ends.append(merged.process.stop)
         file = folder / "prometheus.yml"
-        place = {"namespace": "shop", "shared_memory": "expected"}
-        services = {"transformer-container": front, "kserve-container": predictor}
-        jobs = [
-            job("pods", services, **place, pod="direct"),
-            job("queue-proxy", {"queue-proxy": merged}, honor_labels=True, **place, pod="merged"),
-        ]
-        file.write_text(config(jobs))
+        labels = {"shared_memory": "expected"}
+        doors = {("transformer-container", "http"): front.http_port, ("transformer-container", "grpc"): front.grpc_port}
+        doors[("kserve-container", "http-predictor")] = predictor.http_port
+        direct = Pod("direct", "shop", doors, labels)
+        other = {"metadata": {"name": "other"}}  # both would have one name, as nobody needs both
+        # queue-proxy's aggregate is stood for by what it passes on
+        aggregate = Pod("merged", "shop", {("queue-proxy", "aggr-metric"): merged.http_port}, labels)
+        file.write_text(config([*jobs(standard(), direct), *jobs(knative() | other, aggregate)]))
         subprocess.run([programs[1], "check", "config", file], check=True, capture_output=True)
         prometheus = Prometheus(programs[0], folder, file)
         ends.append(prometheus.process.stop)
@@ -236,3 +238,20 @@ def test_what_kserves_dashboard_17969_asks_has_an_answer(scene: Scene, step: str
 def test_a_merged_scrape_keeps_whose_each_sample_is(scene: Scene) -> None:
     containers = {labels["container"] for labels, _ in scene.prometheus.query('tandem_ready{pod="merged"}')}
     assert containers == {"transformer-container", "kserve-container"}
+
+
+def test_a_podmonitor_gives_what_it_scrapes_the_labels_that_rules_panels_and_keda_ask_by(scene: Scene) -> None:
+    given = {labels["pod"]: labels for labels, _ in scene.prometheus.query(f"tandem_hop_total{{{FRONT}}}")}
+    place = {"namespace": "shop", "container": "transformer-container", "shared_memory": "expected"}
+    for pod, endpoint in (("direct", "http"), ("merged", "aggr-metric")):
+        assert place.items() <= given[pod].items()
+        assert given[pod]["serving_kserve_io_inferenceservice"] == "custom-transformer-collocation"
+        assert given[pod]["endpoint"] == endpoint
+    found = scene.prometheus.query('{__name__=~"tandem_.*|request_.*"}')
+    assert [labels for labels, _ in found if any(name.startswith("exported_") for name in labels)] == []
+
+
+def test_only_the_ports_that_a_podmonitor_names_are_scraped(scene: Scene) -> None:
+    scraped = {(labels["pod"], labels["container"]): up for labels, up in scene.prometheus.query("up")}
+    pods = {("direct", "transformer-container"), ("direct", "kserve-container"), ("merged", "queue-proxy")}
+    assert scraped == dict.fromkeys(pods, 1)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from deploy.manifests import KNATIVE, STANDARD, Half, one, pair
+from deploy.manifests import DEPLOY, KNATIVE, STANDARD, Half, Manifest, one, pair, parsed
+from deploy.operator import knative, safe, standard
+from foreign import environment
 from parts import require
 from prometheus_client import CollectorRegistry
 from tandem.metrics import PredictorMetrics, TransformerMetrics
 
-TARGET = {"container", "namespace", "pod", "serving_kserve_io_inferenceservice"}  # labels that the scrape gives
+TARGET = {
+    "container",
+    "namespace",
+    "pod",
+    "serving_kserve_io_inferenceservice",
+    "shared_memory",
+}  # labels that the scrape gives
 NAME = "custom-transformer-collocation"
 
 
@@ -67,9 +76,24 @@ def test_keda_asks_for_gauges_that_there_are_with_labels_that_they_get() -> None
         assert labels.get("container", "transformer-container") == pair("keda").transformer.container["name"]
 
 
-def test_the_label_that_keda_asks_by_is_one_that_the_podmonitor_gives() -> None:
-    given = one("keda", "PodMonitor")["spec"]["podTargetLabels"]
-    assert {re.sub(r"\W", "_", label) for label in given} == {"serving_kserve_io_inferenceservice"}
+@pytest.mark.parametrize("monitor", [standard(), knative()], ids=["standard", "knative"])
+def test_the_labels_that_keda_and_the_rules_ask_by_are_those_that_a_podmonitor_gives(monitor: Manifest) -> None:
+    given = {safe(label) for label in monitor["spec"]["podTargetLabels"]}
+    assert given | {"container", "namespace", "pod"} == TARGET
+
+
+def test_a_merged_scrape_keeps_the_containers_that_its_samples_name(tmp_path: Path) -> None:
+    above = Path(os.path.relpath(DEPLOY / "kserve", tmp_path))
+    added = {"resources": [f"{above / 'overlays/knative'}"], "components": [f"{above / 'components/podmonitor'}"]}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(added))
+    made = subprocess.run(
+        [environment("manifests") / "kubectl", "kustomize", tmp_path], capture_output=True, text=True, check=True
+    )
+    (monitor,) = (item for item in parsed(made.stdout) if item["kind"] == "PodMonitor")
+    assert monitor == knative()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["honorLabels"]
+    assert monitor["spec"]["selector"] == standard()["spec"]["selector"]
 
 
 @pytest.mark.system
