@@ -9,7 +9,7 @@ PHOTO := examples/image-classification/photos/cat_chelsea.jpg
 MEMBERS := pyproject.toml constraints.txt shared/pyproject.toml services/predictor/pyproject.toml \
 	services/transformer/pyproject.toml cli/pyproject.toml tools/setup.sh
 
-.PHONY: help setup run test test-system check generate monitoring images dist bench bench-quick soak chaos fuzz clean
+.PHONY: help setup run test test-system check generate monitoring images requirements dist bench bench-quick soak chaos fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -51,6 +51,7 @@ check: setup ## lint, types, import walls, protocol buffers, generated stubs, kn
 	@$(BIN)/python tools/generate.py --check
 	@$(BIN)/python tools/dashboard.py --check
 	@$(BIN)/python tools/check_sizes.py
+	@$(BIN)/python tools/requirements.py --check
 	@$(BIN)/python tools/audit.py
 
 generate: setup ## write the gRPC stubs from protos/
@@ -61,6 +62,9 @@ monitoring: setup ## write the dashboard, the rules and the alerts in deploy/mon
 
 images: ## the container images by podman or docker; DEVICE=cuda the predictor's for GPUs; IMAGE_BUILD_FLAGS
 	@IMAGE_BUILD_FLAGS='$(IMAGE_BUILD_FLAGS)' tools/images.sh $(DEVICE)
+
+requirements: setup ## write what the images install, with hashes, after a change of constraints.txt
+	@$(BIN)/python tools/requirements.py
 
 dist: setup ## wheels of every member and their bill of materials (CycloneDX) in dist/
 	@$(BIN)/python tools/dist.py
