@@ -17,7 +17,7 @@ PAGE = "observability.md"
 @pytest.fixture(scope="module")
 def sums() -> Iterator[Pair]:
     model = (f"--model_dir={ROOT / 'examples' / 'row-sums'}", "--allow_python_models")
-    with running_pair("sums", model, ("--transformer=identity", "--enable_channelz")) as pair:
+    with running_pair("sums", model, ("--transformer=identity", "--enable_channelz", "--enable_admin")) as pair:
         yield pair
 
 
