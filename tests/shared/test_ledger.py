@@ -15,6 +15,12 @@ from tandem.inference import InferRequest
 from tandem.metrics import ServerMetrics
 
 
+@pytest.fixture(autouse=True)
+def without_a_loop(monkeypatch):
+    """Where there need be no event loop, calls belong to no task."""
+    monkeypatch.setattr(ledger, "current_task", lambda: None)
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """The clock of the ledger and of its deadlines; the ledger's sleeps move it."""
@@ -66,6 +72,7 @@ def test_a_call_is_in_flight_until_it_ends():
     with book.ledger.open("http", "digits", {"a": "b"}) as call:
         assert (book.ledger.in_flight, book.value("tandem_in_flight_requests")) == (1, 1)
         assert (call.protocol, call.model, call.headers) == ("http", "digits", {"a": "b"})
+        assert list(book.ledger.calls.values()) == [(call, None)]
     assert (book.ledger.in_flight, book.value("tandem_in_flight_requests")) == (0, 0)
     assert book.outcomes(protocol="http") == {"OK": 1}
 

@@ -110,6 +110,7 @@ class Call:
     model: str  # its metrics label: a model that exists, or "unknown"
     deadline: Deadline
     headers: Mapping[str, str]  # lower-case names
+    started: float = 0.0  # as time.perf_counter() has it
     id: str = ""  # known once the request is decoded
     timings: Timings = field(default_factory=Timings)
     model_version: str = ""  # known once the model is found

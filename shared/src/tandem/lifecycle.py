@@ -98,6 +98,11 @@ class Readiness:
         """Whether every part is ready."""
         return self.reason is None
 
+    @property
+    def parts(self) -> dict[str, str | None]:
+        """What stands in the way by the name of each part; None where nothing does."""
+        return {part.name: part.reason for part in self._parts}
+
     def stop(self) -> None:
         """Not ready from now on."""
         self.stopping = True

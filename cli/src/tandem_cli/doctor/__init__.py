@@ -73,7 +73,6 @@ def checks(subject: Subject) -> Iterator[_Check]:
     front, back = subject.transformer, subject.predictor
     yield from _service(front)
     yield "model name", subject.name
-    yield "model: V1 path", subject.v1
     yield from _service(back)
     yield "transformer: model", partial(subject.description, front)
     if not back.away:
@@ -85,7 +84,6 @@ def checks(subject: Subject) -> Iterator[_Check]:
         yield "pair: requests arrive", subject.behind
         yield "pair: versions", partial(condition.versions, front, back)
         yield "pair: size limits", partial(condition.sizes, front, back, subject.model or "none")
-    yield "pair: channel", partial(condition.channel, front)
     yield "pair: hop", partial(condition.hop, front)
     for service in [front] if back.away else [front, back]:
         role = service.target.role
@@ -98,12 +96,7 @@ def _service(service: Service) -> Iterator[_Check]:
     yield f"{role}: HTTP door", partial(doors.http_door, service)
     if service.away:
         return
-    yield f"{role}: HTTP identity", partial(doors.identity, service)
-    if service.away:
-        return
     yield f"{role}: gRPC door", partial(doors.grpc_door, service)
-    yield f"{role}: gRPC identity", partial(doors.grpc_identity, service)
-    yield f"{role}: live", partial(doors.live, service)
     yield f"{role}: ready", partial(doors.ready, service)
     yield f"{role}: health", partial(doors.health, service)
     yield f"{role}: reflection", partial(doors.reflection, service)

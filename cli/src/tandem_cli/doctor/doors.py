@@ -24,25 +24,30 @@ _TOKEN = (
 
 
 async def http_door(service: Service) -> str:
-    """HTTP is spoken on the HTTP port."""
+    """HTTP is spoken on the HTTP port, by the service that it should be; else nothing more is asked there."""
     hello = f"GET /v2/health/live HTTP/1.1\r\nHost: {service.target.http}\r\nConnection: close\r\n\r\n".encode()
     try:
-        return await _door(service, "HTTP", hello)
+        await _door(service, "HTTP", hello)
+        return f"{await _http_identity(service)} at {service.target.http}{_by(service)}"
     except Problem as problem:
         raise _perhaps(service, problem, away=True) from None
 
 
 async def grpc_door(service: Service) -> str:
-    """HTTP/2, and so gRPC, is spoken on the gRPC port."""
+    """HTTP/2, and so gRPC, is spoken on the gRPC port, by the same service; else nothing more is asked there."""
     try:
-        return await _door(service, "gRPC", probe.PREFACE)
+        await _door(service, "gRPC", probe.PREFACE)
     except Problem as problem:
         raise _perhaps(service, problem, away=False) from None
+    return f"{await _grpc_identity(service)} at {service.target.grpc}{_by(service)}"
 
 
-async def identity(service: Service) -> str:
-    """It is the Tandem service that it should be; else nothing more is asked over HTTP."""
-    service.need("HTTP")
+def _by(service: Service) -> str:
+    return " over TLS" if service.target.tls else ""
+
+
+async def _http_identity(service: Service) -> str:
+    """Who answers; raises Problem unless it is the Tandem service that it should be."""
     wanted = f"tandem-{service.target.role}"
     try:
         reply = await service.get("/v2")
@@ -53,16 +58,15 @@ async def identity(service: Service) -> str:
         if name != wanted:
             what = f"'{name}'" if name else f"no {wanted}: GET /v2 is {reply.error}"
             raise Problem(f"it is {what}", _other(service, str(name)))
-    except Problem as problem:
+    except Problem:
         if not service.refused["HTTP"]:
             service.closed["HTTP"] = "it is not the service that it should be"
-        raise _perhaps(service, problem, away=True) from None
+        raise
     return f"{name} {reply.json.get('version')}"
 
 
-async def grpc_identity(service: Service) -> str:
-    """The same service answers over gRPC; else nothing more is asked there."""
-    service.need("gRPC")
+async def _grpc_identity(service: Service) -> str:
+    """Who answers; raises Problem unless it is the same service."""
     try:
         found, _ = await service.call(f"/{SERVICE}/ServerMetadata", b"", pb.ServerMetadataResponse.FromString)
     except grpc.aio.AioRpcError as error:
@@ -75,14 +79,6 @@ async def grpc_identity(service: Service) -> str:
         service.closed["gRPC"] = "it is not the service that it should be"
         raise Problem(f"it is '{found.name}', not tandem-{service.target.role}", _other(service, found.name))
     return f"{found.name} {found.version}"
-
-
-async def live(service: Service) -> str:
-    """It says that it lives, over HTTP."""
-    reply = await service.get("/v2/health/live")
-    if reply.status != 200:
-        raise Problem(f"GET /v2/health/live is {reply.error}", "restart it; its log says more")
-    return "it lives"
 
 
 async def ready(service: Service) -> str:
@@ -133,15 +129,15 @@ async def reflection(service: Service) -> str:
     return f"lists {SERVICE}"
 
 
-async def _door(service: Service, door: str, hello: bytes) -> str:
-    """What is spoken at a door; raises Problem unless it is what should be."""
+async def _door(service: Service, door: str, hello: bytes) -> None:
+    """Raise Problem unless at a door is spoken what should be."""
     target = service.target
     address = target.http if door == "HTTP" else target.grpc
     context = None if not target.tls else target.tls.for_http if door == "HTTP" else target.tls.for_grpc
     heard = await probe.hear(address, hello, context, service.timeout)
     if heard.kind == door:
         service.closed[door] = ""
-        return f"{door} at {address}{' over TLS' if context else ''}"
+        return
     service.closed[door] = f"the {door} door is not open to us"
     if context is None and heard.kind in (probe.TLS, probe.CLOSED, probe.OTHER):
         if await probe.encrypts(address, service.timeout):
@@ -174,7 +170,7 @@ def _wrong(service: Service, door: str, heard: Heard) -> Problem:
             f"{heard.kind} is spoken at {address}", f"give the {door} port here ({argument}); are two ports swapped?"
         )
     if heard.kind == probe.NOBODY:
-        return Problem(heard.reason, f"start the {service.target.role}, or give its {flag} here as {argument}")
+        return Problem(heard.reason, f"start the {service.target.role}, or give its {door} port here as {argument}")
     if heard.kind == probe.UNTRUSTED:
         return Problem(
             f"its certificate is refused: {heard.reason}",

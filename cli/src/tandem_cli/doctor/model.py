@@ -58,16 +58,12 @@ class Subject:
             raise Problem(f"GET /v2/models is {reply.error}")
         if self.wanted not in ("", *listed) or not listed:
             names = ", ".join(f"'{name}'" for name in listed) or "no model"
-            raise Problem(f"it serves {names}, not '{self.wanted}'", "mend --model_name, here or of both services")
+            raise Problem(
+                f"it serves {names}, not '{self.wanted}'",
+                "give the pair's --model_name here, or another one to both services",
+            )
         self.model = self.wanted or listed[0]
         return f"it serves '{self.model}'"
-
-    async def v1(self) -> str:
-        """KServe's V1 path knows the model too."""
-        reply = await self.transformer.get(f"/v1/models/{self._quoted()}")
-        if reply.status != 200 or reply.json.get("ready") is not True:
-            raise Problem(f"GET /v1/models/{self.model} is {reply.error}", "it follows readiness: mend that first")
-        return f"/v1/models/{self.model} is ready"
 
     async def description(self, service: Service) -> str:
         """The model's description is the same over HTTP and gRPC."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -12,6 +13,7 @@ from rich.text import Text
 OK, WARN, FAIL, NOT_CHECKED = "ok", "warn", "FAIL", "not checked"
 _STYLES = {OK: "green", WARN: "yellow", FAIL: "bold red", NOT_CHECKED: "dim"}
 _LONGEST = 300  # characters of a text that the other side had a part in
+_NARROWEST, _WIDEST = 20, 100_000  # characters of a line's text: at a terminal at least, in a file at most
 
 
 class Problem(Exception):
@@ -61,16 +63,28 @@ def printable(text: str) -> str:
 
 
 def show(findings: Sequence[Finding], console: Console) -> None:
-    """A line a finding, a line of what to mend below each that needs it, and the counts."""
-    width = max((len(finding.check) for finding in findings), default=0)
-    for finding in findings:
-        mark = f"{finding.mark:<{len(NOT_CHECKED)}}"
-        console.print(
-            Text.assemble((mark, _STYLES[finding.mark]), f"  {finding.check:<{width}}  {finding.text}"), soft_wrap=True
-        )
+    """What was found, one after the other, with what to mend; then what could not be looked at, and the counts."""
+    made = [finding for finding in findings if finding.mark != NOT_CHECKED]
+    width = max((len(finding.check) for finding in made), default=0)
+    for finding in made:
+        _tell(console, finding.mark, f"{finding.check:<{width}}  ", finding.text)
         if finding.mend:
-            console.print(Text(f"{'':<{len(NOT_CHECKED)}}    mend: {finding.mend}"), soft_wrap=True)
+            _tell(console, "", "  mend: ", finding.mend)
+    for reason in dict.fromkeys(finding.text for finding in findings if finding.mark == NOT_CHECKED):
+        names = ", ".join(
+            finding.check for finding in findings if (finding.mark, finding.text) == (NOT_CHECKED, reason)
+        )
+        _tell(console, NOT_CHECKED, "", f"{names}: {reason}")
     console.print(Text(", ".join(f"{count} {mark}" for mark, count in counts(findings).items())), soft_wrap=True)
+
+
+def _tell(console: Console, mark: str, head: str, text: str) -> None:
+    """One line, or at a terminal as many as its width needs, the text below the text."""
+    margin = len(NOT_CHECKED) + 2
+    room = max(console.width - margin - len(head), _NARROWEST) if console.is_terminal else _WIDEST
+    for number, part in enumerate(textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]):
+        begin = (f"{mark:<{margin}}", head) if number == 0 else (" " * margin, " " * len(head))
+        console.print(Text.assemble((begin[0], _STYLES.get(mark, "")), begin[1], part), soft_wrap=True)
 
 
 def document(findings: Sequence[Finding]) -> str:

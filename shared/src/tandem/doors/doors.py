@@ -12,6 +12,7 @@ from tandem.doors.grpc_server import Listen
 from tandem.doors.handoff import HandoffServicer
 from tandem.doors.ledger import Ledger
 from tandem.doors.local import LocalDoor
+from tandem.doors.rest.admin import Admin
 from tandem.doors.rest.door import RestDoor, Terms, alone
 from tandem.doors.rest.server import HttpServer
 from tandem.doors.servicer import InferenceServicer
@@ -42,22 +43,18 @@ class Doors:
         self._settings = settings
         self.readiness = Readiness()
         self.readiness.watch(metrics.ready.set)
-        self.ledger = Ledger(
-            metrics,
-            endpoint.models,
-            max_in_flight=settings.max_in_flight,
-            max_bytes=settings.max_bytes,
-            default_timeout=default_timeout or None,
-            access_log=settings.enable_latency_logging,
-            tracing=activation.start(endpoint.info.name, endpoint.info.version, os.environ),
-        )
+        self.ledger = ledger_of(endpoint, metrics, settings, default_timeout)
         self._tls = server_tls(settings)
         tokens = Tokens(settings.auth_token_file, "auth_token_file") if settings.auth_token_file else None
         terms = rest_terms(settings, tokens, exposition)
         rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, terms, regions=regions)
         servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits, regions)
+        application = rest.application()
+        if settings.enable_admin:
+            page = Admin(endpoint.info, settings, self.ledger, self.readiness, metrics.registry)
+            application.router.add_get("/admin", page.answer)
         self._http = HttpServer(
-            rest.application(),
+            application,
             settings.grace,
             self._tls,
             max_header_bytes=settings.max_header_bytes,
@@ -91,6 +88,19 @@ class Doors:
         await asyncio.gather(self._local.close(grace), self._grpc.stop(grace), self._http.stop())
         if self.ledger.tracing:
             await self.ledger.tracing.close()
+
+
+def ledger_of(endpoint: Endpoint, metrics: ServerMetrics, settings: DoorSettings, default_timeout: float) -> Ledger:
+    """The book of both doors' calls, and the spans of each where the environment asks for them."""
+    return Ledger(
+        metrics,
+        endpoint.models,
+        max_in_flight=settings.max_in_flight,
+        max_bytes=settings.max_bytes,
+        default_timeout=default_timeout or None,
+        access_log=settings.enable_latency_logging,
+        tracing=activation.start(endpoint.info.name, endpoint.info.version, os.environ),
+    )
 
 
 def server_tls(settings: DoorSettings) -> ServerTls | None:

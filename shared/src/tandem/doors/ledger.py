@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from asyncio import Task, current_task
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Counter, Histogram
 
@@ -49,8 +50,13 @@ class Ledger:
         self.tracing = tracing  # None: there are no spans
         self._last_sign = time.monotonic()  # of work, here or announced by a transformer
         self._counted: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}  # of bounded labels
-        self.in_flight = 0
+        self.calls: dict[int, tuple[Call, Task[Any] | None]] = {}  # in flight, the oldest first; by their identity
         self.bytes = 0  # of the requests in flight, as they came
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are worked on."""
+        return len(self.calls)
 
     @contextmanager
     def open(
@@ -62,14 +68,14 @@ class Ledger:
         """
         start = time.perf_counter()
         deadline = Deadline.after(self._default_timeout if timeout is None else timeout)
-        call = Call(protocol, model if model in self._models() else UNKNOWN_MODEL, deadline, headers)
+        call = Call(protocol, model if model in self._models() else UNKNOWN_MODEL, deadline, headers, start)
         trace = call.timings.trace = self.tracing.begin(protocol, route, headers) if self.tracing else None
         code = "OK"
         self._last_sign = time.monotonic()
-        self.in_flight += 1
+        self.calls[id(call)] = call, current_task()
         self._metrics.in_flight.inc()
         try:
-            if self.in_flight > self._max_in_flight:
+            if len(self.calls) > self._max_in_flight:
                 self._metrics.rejected.labels("in_flight").inc()
                 raise Overloaded(f"{self._max_in_flight} requests are in flight, the limit; try again later")
             yield call
@@ -79,7 +85,7 @@ class Ledger:
                 trace.fail(code, error)
             raise
         finally:
-            self.in_flight -= 1
+            del self.calls[id(call)]
             self.bytes -= call.size
             self._last_sign = time.monotonic()
             if not call.id:  # it was refused before it was read

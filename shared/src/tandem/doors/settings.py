@@ -44,6 +44,9 @@ class DoorSettings:
     enable_latency_logging: bool = flag(True, boolean, "log a line a request, with its phases", "logs")
     enable_docs_url: bool = flag(False, boolean, "serve a page on the REST interface at /docs", "other")
     enable_channelz: bool = flag(False, boolean, "serve gRPC's own view of its channels and calls, Channelz", "other")
+    enable_admin: bool = flag(
+        False, boolean, "show at /admin what goes on inside: requests, tasks, threads, settings, last errors", "other"
+    )
     workers: int = flag(1, integer(1, 1024), "processes behind both ports, at most the CPUs; transformer only", "other")
     print_config: bool = flag(False, boolean, "print every setting and its source, then end", "other")
     version: bool = flag(False, boolean, "print the version, then end", "other")

@@ -1,0 +1,90 @@
+"""The examples of a page of the documentation: run as they stand, and held against what the page says they print."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+from foreign import environment
+from harness import ROOT, Pair
+
+ANY = "..."  # in what a page says: whatever it is this time
+
+
+@dataclass(frozen=True)
+class Example:
+    """A command of the page, and what the page says that it prints."""
+
+    heading: str
+    command: str
+    form: str  # json or text
+    expected: str
+
+    def __str__(self) -> str:
+        return self.heading
+
+
+def examples(page: str) -> list[Example]:
+    """Those of a page of docs/."""
+    found = []
+    for part in re.split(r"^#{2,3} ", (ROOT / "docs" / page).read_text(), flags=re.MULTILINE)[1:]:
+        blocks = re.findall(r"^```sh\n(.*?)^```\n+```(json|text)\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+        found += [Example(part.splitlines()[0], *block) for block in blocks]
+    return found
+
+
+def agree(example: Example, printed: str) -> None:
+    """Fail unless what was printed is what the page says."""
+    if example.form == "text":
+        pattern = r"\S+".join(re.escape(piece) for piece in example.expected.strip().split(ANY))
+        assert re.fullmatch(pattern, printed.strip()), printed
+    else:
+        assert_alike(documents(printed), documents(re.sub(r'(?<!")\.\.\.(?!")', '"..."', example.expected)))
+
+
+def on_its_ports(command: str, pair: Pair) -> str:
+    services = {8000: pair.transformer.http_port, 8081: pair.transformer.grpc_port}
+    services |= {8080: pair.predictor.http_port, 8082: pair.predictor.grpc_port}
+    return re.sub(r"localhost:(\d+)", lambda found: f"127.0.0.1:{services[int(found[1])]}", command)
+
+
+def run(command: str, *, check: bool = True) -> str:
+    path = f"{environment('grpcurl')}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PATH": path},
+    )
+    assert done.returncode == 0 or not check, done.stderr
+    return done.stdout + ("" if check else done.stderr)
+
+
+def documents(text: str) -> list[Any]:
+    """The JSON documents that `text` is made of."""
+    found, decoder = [], json.JSONDecoder()
+    while text := text.strip():
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
+
+
+def assert_alike(printed: Any, expected: Any) -> None:
+    """Equal, except that "..." stands for anything."""
+    if isinstance(expected, dict) and isinstance(printed, dict):
+        assert printed.keys() == expected.keys()
+        for key, value in expected.items():
+            assert_alike(printed[key], value)
+    elif isinstance(expected, list) and isinstance(printed, list):
+        assert len(printed) == len(expected), printed
+        for one, other in zip(printed, expected, strict=True):
+            assert_alike(one, other)
+    else:
+        assert expected in (ANY, printed)
