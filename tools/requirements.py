@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write requirements/{predictor,transformer}.txt, from which the images are made: the pins of constraints.txt with hashes.
+"""Write requirements/{predictor,transformer}.txt, what the images are made of: the pins of constraints.txt with hashes.
 
 --check: whether they have those pins; without looking for hashes, which needs the index.
 """
