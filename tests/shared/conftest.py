@@ -9,8 +9,9 @@ from tandem.doors import ledger
 
 
 @pytest.fixture(scope="module")
-def counted_at_once() -> Iterator[None]:
-    """What is counted once the answer has gone out is counted at once, where there need be no event loop."""
+def without_a_loop() -> Iterator[None]:
+    """Where there need be no event loop, calls belong to no task, and are counted at once when they end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "afterwards", lambda count, *args: count(*args))
+        patch.setattr(ledger, "current_task", lambda: None)
         yield

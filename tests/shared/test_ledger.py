@@ -15,12 +15,6 @@ from tandem.inference import InferRequest
 from tandem.metrics import ServerMetrics
 
 
-@pytest.fixture(autouse=True)
-def without_a_loop(monkeypatch):
-    """Where there need be no event loop, calls belong to no task."""
-    monkeypatch.setattr(ledger, "current_task", lambda: None)
-
-
 @pytest.fixture
 def clock(monkeypatch):
     """The clock of the ledger and of its deadlines; the ledger's sleeps move it."""
@@ -32,7 +26,7 @@ def clock(monkeypatch):
     return clock
 
 
-pytestmark = pytest.mark.usefixtures("counted_at_once")
+pytestmark = pytest.mark.usefixtures("without_a_loop")
 
 
 class Book:

@@ -27,7 +27,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 SAMPLED = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
 HTTP = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
-pytestmark = pytest.mark.usefixtures("counted_at_once")
+pytestmark = pytest.mark.usefixtures("without_a_loop")
 
 
 class Book:
