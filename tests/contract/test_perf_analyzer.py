@@ -86,7 +86,7 @@ def test_perf_analyzer_runs_and_reports_the_statistics_of_the_server(
 ) -> None:
     report = load(pair, service, door, concurrency, photo)
     assert_all_were_answered(report, concurrency)
-    assert f"Inference count: {REQUESTS}" in report
+    assert f"Inference count: {REQUESTS}" in report, report
     assert f"Successful request count: {REQUESTS}" in report
     (inferring,) = re.findall(r"compute infer (\d+) usec", report)
     assert int(inferring) > 0
