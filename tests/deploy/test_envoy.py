@@ -18,12 +18,11 @@ import pytest
 from contract.client import Reply, ask
 from deploy.ingress import GRPC, REST, ingress
 from foreign import grpcurl
-from harness import DEFAULT_MODEL, DIGITS, PATIENCE, SHARED, Pair, running_pair, start_transformer
-from parts import require
+from harness import DEFAULT_MODEL, DIGITS, PATIENCE, Pair, running_pair, start_transformer
+from parts import require, shared
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
 
-SEED = SHARED / "seed" / "input.json"
 PAGE = "/v2/models/custom-model/infer"
 WIDE = np.random.default_rng(5).random((1, 1536, 1024), np.float32)  # 6.3 MB
 AUTHORITY = [("grpc.default_authority", GRPC), ("grpc.max_receive_message_length", 2**24)]
@@ -103,14 +102,13 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def test_the_pages_curl_is_answered_through_the_ingress(tmp_path: Path) -> None:
-    if not SEED.exists():
-        pytest.skip("the seed request is not laid beside this checkout (../shared/seed/input.json)")
+    body = shared("seed/input.json")
     with (
         running_pair("custom-model", (f"--model_dir={DEFAULT_MODEL}",), ("--protocol=grpc-v2",)) as pair,
         ingress(pair.transformer, tmp_path) as port,
     ):
         headers = ("-H", f"Host: {REST}", "-H", "Content-Type: application/json")
-        command = [require("curl"), "-sS", *headers, "-d", f"@{SEED}", f"http://127.0.0.1:{port}{PAGE}"]
+        command = [require("curl"), "-sS", *headers, "-d", f"@{body}", f"http://127.0.0.1:{port}{PAGE}"]
         answer = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
     outputs = {output["name"]: output for output in answer["outputs"]}
     assert outputs["output-0"]["shape"] == [1, 5]

@@ -236,14 +236,8 @@ def _window_cases() -> list[Case]:
 
 def cases() -> list[Case]:
     """Every case."""
-    return [
-        *_error_cases(),
-        *_no_error_cases(),
-        *_latency_cases(),
-        *_state_cases(),
-        *_saturation_cases(),
-        *_window_cases(),
-    ]
+    told = (_error_cases, _no_error_cases, _latency_cases, _state_cases, _saturation_cases, _window_cases)
+    return [case for some in told for case in some()]
 
 
 def document(alerts: list[Alert], every: str, evaluated: str) -> Value:

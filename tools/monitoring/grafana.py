@@ -43,10 +43,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A choice above the panels: the values of `label` among the series of `query`."""
+    """A choice above the panels: the values of the label `name` among the series of `query`."""
 
     name: str
-    label: str
     query: str
 
 
@@ -69,10 +68,10 @@ def dashboard(uid: str, title: str, rows: Sequence[Row], variables: Sequence[Var
 
 
 def _variable(variable: Variable) -> Value:
-    query = f"label_values({variable.query}, {variable.label})"
+    query = f"label_values({variable.query}, {variable.name})"
     return {
         "name": variable.name,
-        "label": variable.label,
+        "label": variable.name,
         "type": "query",
         "datasource": _SOURCE,
         "definition": query,
@@ -105,25 +104,25 @@ def _placed(rows: Sequence[Row]) -> Iterator[Value]:
 
 
 def _panel(panel: Panel) -> dict[str, Value]:
-    heatmap = panel.kind == "heatmap"
+    form = "heatmap" if panel.kind == "heatmap" else "time_series"
     return {
         "type": panel.kind,
         "title": panel.title,
         "description": panel.question,
         "datasource": _SOURCE,
-        "targets": [_target(query, chr(ord("A") + index), heatmap) for index, query in enumerate(panel.queries)],
+        "targets": [_target(query, chr(ord("A") + index), form) for index, query in enumerate(panel.queries)],
         "fieldConfig": {"defaults": {"unit": panel.unit, "custom": _drawing(panel)}, "overrides": []},
         "options": _options(panel),
     }
 
 
-def _target(query: Query, ref: str, heatmap: bool) -> Value:
+def _target(query: Query, ref: str, form: str) -> Value:
     return {
         "refId": ref,
         "datasource": _SOURCE,
         "expr": query.expr,
         "legendFormat": query.legend,
-        "format": "heatmap" if heatmap else "time_series",
+        "format": form,
         "exemplar": query.exemplar,
         "range": True,
     }

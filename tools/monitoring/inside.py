@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.grafana import Panel, Query, Row
-from monitoring.promql import HERE, OURS, PLACE, heat, quantiles, rate
+from monitoring.promql import HERE, OURS, PLACE, heatmap, quantiles, rate
 from monitoring.rules import SHARED, SHED
 
 
@@ -12,12 +12,12 @@ def batches() -> Row:
     return Row(
         "Batches and queue",
         (
-            Panel(
+            heatmap(
                 "Rows in a batch",
                 "Does batching happen? All in the lowest bucket: requests come alone, or are not alike.",
-                heat("tandem_batch_rows", HERE),
+                "tandem_batch_rows",
+                HERE,
                 "short",
-                "heatmap",
             ),
             Panel(
                 "Batches and rows a second",
@@ -118,13 +118,7 @@ def resources() -> Row:
             Panel(
                 "CPU throttled by container",
                 "Does the CPU limit make it slow? Share of the periods in which it was held back.",
-                (
-                    Query(
-                        f"{rate('container_cpu_cfs_throttled_periods_total', labels, 'container')} / "
-                        f"{rate('container_cpu_cfs_periods_total', labels, 'container')}",
-                        "{{container}}",
-                    ),
-                ),
+                (Query(f"{_periods('throttled_', labels)} / {_periods('', labels)}", "{{container}}"),),
                 "percentunit",
             ),
             Panel(
@@ -135,3 +129,7 @@ def resources() -> Row:
             ),
         ),
     )
+
+
+def _periods(kind: str, labels: str) -> str:
+    return rate(f"container_cpu_cfs_{kind}periods_total", labels, "container")

@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 from monitoring import inside
 from monitoring.grafana import Panel, Query, Row, Variable, dashboard
-from monitoring.promql import BEFORE, HERE, PLACE, heat, mean, quantiles, rate
+from monitoring.promql import BEFORE, HERE, PLACE, heatmap, mean, quantile, quantiles, rate
 from monitoring.rules import CALLERS_FAULT, FAILED, Objectives, errors, slow
 from monitoring.text import Value
 
 _WHEN = "14.4 for an hour, or 6 for six, pages"
 
 VARIABLES = (
-    Variable("namespace", "namespace", "tandem_build_info"),
-    Variable("pod", "pod", 'tandem_build_info{namespace=~"$namespace"}'),
-    Variable("model_name", "model_name", f"tandem_requests_total{{{PLACE}}}"),
+    Variable("namespace", "tandem_build_info"),
+    Variable("pod", 'tandem_build_info{namespace=~"$namespace"}'),
+    Variable("model_name", f"tandem_requests_total{{{PLACE}}}"),
 )
 PHASES = (
     ("preprocess", "request_preprocess_seconds", BEFORE),
@@ -36,6 +36,7 @@ def tandem(objectives: Objectives) -> Value:
 def _objectives(objectives: Objectives) -> Row:
     model = 'namespace=~"$namespace", model_name=~"$model_name"'
     failing, late = 1 - objectives.availability, 1 - objectives.latency_target
+    within = f"{objectives.latency_target:.4g} within {objectives.latency_seconds:g} s"
 
     def burn(title: str, of: str, ratio: Callable[[str], str], budget: float) -> Panel:
         queries = tuple(Query(f"max({ratio(over)}{{{model}}}) / {budget:.6g}", over) for over in ("5m", "1h", "6h"))
@@ -59,18 +60,8 @@ def _objectives(objectives: Objectives) -> Row:
                 kind="stat",
                 width=6,
             ),
-            burn(
-                "Availability burn rate",
-                f"{objectives.availability:.4g} availability",
-                errors,
-                failing,
-            ),
-            burn(
-                "Latency burn rate",
-                f"{objectives.latency_target:.4g} within {objectives.latency_seconds:g} s",
-                slow,
-                late,
-            ),
+            burn("Availability burn rate", f"{objectives.availability:.4g} availability", errors, failing),
+            burn("Latency burn rate", within, slow, late),
         ),
     )
 
@@ -118,12 +109,12 @@ def _latency() -> Row:
                 quantiles(seconds, BEFORE, exemplar=True),
                 "s",
             ),
-            Panel(
+            heatmap(
                 "Latency, every request",
                 "Are there two kinds of requests, a slow tail, or one slow moment? The dots are traces.",
-                heat(seconds, BEFORE, exemplar=True),
-                "s",
-                "heatmap",
+                seconds,
+                BEFORE,
+                exemplar=True,
             ),
             Panel(
                 "Latency at the predictor",
@@ -149,7 +140,7 @@ def _phases() -> Row:
             Panel(
                 "99th percentile by phase",
                 "Which phase makes the tail?",
-                tuple(Query(quantiles(metric, labels, of=(0.99,))[0].expr, phase) for phase, metric, labels in PHASES),
+                tuple(Query(quantile(0.99, metric, labels), phase) for phase, metric, labels in PHASES),
                 "s",
             ),
             Panel(
@@ -158,32 +149,20 @@ def _phases() -> Row:
                 quantiles("request_predict_seconds", BEFORE),
                 "s",
             ),
-            *_heatmaps(),
-        ),
-    )
-
-
-def _heatmaps() -> tuple[Panel, ...]:
-    return (
-        Panel(
-            "Preprocess, every request",
-            "Are some inputs much dearer than others?",
-            heat("request_preprocess_seconds", BEFORE),
-            "s",
-            "heatmap",
-        ),
-        Panel(
-            "Queue, every request",
-            "Do requests wait for a batch, and how evenly?",
-            heat("tandem_queue_seconds", HERE),
-            "s",
-            "heatmap",
-        ),
-        Panel(
-            "Inference, every batch",
-            "Does the engine take the same time for every batch, or do sizes or neighbours show?",
-            heat("tandem_inference_seconds", HERE),
-            "s",
-            "heatmap",
+            heatmap(
+                "Preprocess, every request",
+                "Are some inputs much dearer than others?",
+                "request_preprocess_seconds",
+                BEFORE,
+            ),
+            heatmap(
+                "Queue, every request", "Do requests wait for a batch, and how evenly?", "tandem_queue_seconds", HERE
+            ),
+            heatmap(
+                "Inference, every batch",
+                "Does the engine take the same time for every batch, or do sizes or neighbours show?",
+                "tandem_inference_seconds",
+                HERE,
+            ),
         ),
     )

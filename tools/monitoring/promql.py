@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from monitoring.grafana import Query
+from monitoring.grafana import Panel, Query
 from monitoring.rules import FRONT
 
 PLACE = 'namespace=~"$namespace", pod=~"$pod"'
 HERE = f'{PLACE}, model_name=~"$model_name"'
 BEFORE = f"{HERE}, {FRONT}"  # the transformer's; both services count requests
 OVER = "[$__rate_interval]"
-QUANTILES = (0.5, 0.9, 0.99)
 OURS = 'container=~"transformer-container|kserve-container"'
 
 
@@ -20,12 +17,14 @@ def rate(metric: str, labels: str, by: str = "") -> str:
     return f"sum{f' by ({by})' if by else ''} (rate({metric}{{{labels}}}{OVER}))"
 
 
-def quantiles(
-    metric: str, labels: str, *, exemplar: bool = False, of: Sequence[float] = QUANTILES
-) -> tuple[Query, ...]:
-    """A histogram's quantiles, a query each."""
-    inner = rate(f"{metric}_bucket", labels, "le")
-    return tuple(Query(f"histogram_quantile({q}, {inner})", f"p{100 * q:g}", exemplar) for q in of)
+def quantile(q: float, metric: str, labels: str) -> str:
+    """One quantile of a histogram."""
+    return f"histogram_quantile({q}, {rate(f'{metric}_bucket', labels, 'le')})"
+
+
+def quantiles(metric: str, labels: str, *, exemplar: bool = False) -> tuple[Query, ...]:
+    """A histogram's median and tail, a query each."""
+    return tuple(Query(quantile(q, metric, labels), f"p{100 * q:g}", exemplar) for q in (0.5, 0.9, 0.99))
 
 
 def mean(metric: str, labels: str) -> str:
@@ -33,6 +32,7 @@ def mean(metric: str, labels: str) -> str:
     return f"{rate(f'{metric}_sum', labels)} / ({rate(f'{metric}_count', labels)} > 0)"
 
 
-def heat(metric: str, labels: str, *, exemplar: bool = False) -> tuple[Query, ...]:
+def heatmap(title: str, question: str, metric: str, labels: str, unit: str = "s", *, exemplar: bool = False) -> Panel:
     """How many observations fell into each bucket."""
-    return (Query(f"sum by (le) (increase({metric}_bucket{{{labels}}}{OVER}))", "{{le}}", exemplar),)
+    query = Query(f"sum by (le) (increase({metric}_bucket{{{labels}}}{OVER}))", "{{le}}", exemplar)
+    return Panel(title, question, (query,), unit, "heatmap")

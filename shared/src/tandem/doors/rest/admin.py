@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import os
 import platform
@@ -22,7 +23,6 @@ from pathlib import PurePath
 from types import CoroutineType, FrameType
 from typing import Any
 
-import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -46,11 +46,14 @@ class Recent(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.setFormatter(JsonFormatter())
-        self.lines: deque[bytes] = deque(maxlen=_LINES)
+        self.lines: deque[str] = deque(maxlen=_LINES)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging."""
-        self.lines.append(self.format(record).encode())
+        try:
+            self.lines.append(self.format(record))
+        except Exception:  # whoever logs must not fail over it
+            self.handleError(record)
 
 
 class Admin:
@@ -77,8 +80,8 @@ class Admin:
 
     async def answer(self, _http: web.Request) -> web.Response:
         """The document, indented for people."""
-        body = orjson.dumps(self._document(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        return web.Response(body=body, content_type="application/json")
+        text = json.dumps(self._document(), indent=2)  # unlike orjson, it takes whatever a caller has for an id
+        return web.Response(text=f"{text}\n", content_type="application/json")
 
     def _document(self) -> dict[str, object]:
         requests = list(self._requests())
@@ -92,7 +95,7 @@ class Admin:
             "in_flight": len(requests),
             "requests": requests[:_SHOWN],
             "gauges": self._gauges(),
-            "log": [orjson.Fragment(line) for line in self._recent.lines],
+            "log": [json.loads(line) for line in self._recent.lines.copy()],
             "settings": shown(self._settings),
             "packages": dict(packages()),
             "tasks": self._tasks(),
