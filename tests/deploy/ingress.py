@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 from contract.client import ask
 from foreign import environment
-from harness import Process, Service
+from harness import PATIENCE, Process, Service
 
 REST, GRPC = "custom-model.default.example.com", "custom-model-grpc.default.example.com"
 _TYPES = "type.googleapis.com/envoy.extensions"
@@ -33,9 +35,23 @@ def ingress(upstream: Service, folder: Path) -> Iterator[int]:
         process.wait_for(lambda line: "starting main dispatch loop" in line)
         admin = (folder / "admin").read_text().strip()
         listeners = ask(f"http://{admin}/listeners?format=json").json["listener_statuses"]
-        yield int(listeners[0]["local_address"]["socket_address"]["port_value"])
+        port = int(listeners[0]["local_address"]["socket_address"]["port_value"])
+        wait_until_listening(port)
+        yield port
     finally:
         process.stop()
+
+
+def wait_until_listening(port: int) -> None:
+    """Envoy has bound its port before it listens on it, which it does once it has probed its clusters."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+            return
+        except ConnectionRefusedError:
+            assert time.monotonic() < end, "Envoy does not listen"
+            time.sleep(0.01)
 
 
 def configuration(upstream: Service) -> dict[str, Any]:
