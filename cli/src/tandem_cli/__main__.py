@@ -1,17 +1,11 @@
-"""The command tandem."""
+"""The command tandem. Each command is a module: `add_to` declares its arguments, `run` does it."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from tandem_cli import __version__, doctor, predict, up
-from tandem_cli.doctor import options
-
-UP = """Start predictor and transformer as two processes and stop both on Ctrl-C. Any flag of either service may be
-given: it goes to each that knows it. --predictor.X and --transformer.X go to one of them; --http_port and --grpc_port
-without a prefix are the transformer's. See `tandem-predictor --help` and `tandem-transformer --help`."""
 
 
 def main() -> int:
@@ -25,28 +19,12 @@ def main() -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands."""
-    top = argparse.ArgumentParser(prog="tandem", description=__doc__, allow_abbrev=False)
+    """The commands, in the order in which --help lists them."""
+    top = argparse.ArgumentParser(prog="tandem", description="Start, try and watch a pair.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    start = commands.add_parser("up", help="start a pair", description=UP, allow_abbrev=False)
-    start.add_argument("--try", dest="try_photo", type=Path, metavar="PHOTO", help="classify it once the pair is ready")
-    start.set_defaults(run=up.run)
-    ask = commands.add_parser("predict", help="classify photos with a running pair", allow_abbrev=False)
-    ask.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP files")
-    ask.add_argument("--url", default="http://localhost:8000", help="the transformer's HTTP door [%(default)s]")
-    ask.add_argument("--model_name", "--model-name", default="custom-model", help="[%(default)s]")
-    ask.set_defaults(run=predict.run)
-    examine = commands.add_parser(
-        "doctor",
-        help="check a running pair",
-        description=options.ABOUT,
-        epilog=options.AFTER,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    options.add_arguments(examine)
-    examine.set_defaults(run=doctor.run)
+    for command in (up, predict, doctor):
+        command.add_to(commands)
     return top
 
 

@@ -17,6 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 from tandem.timings import parse
 
+from tandem_cli.commands import Commands
+
 INPUTS = Path(".cache") / "try"  # where `tandem up --try` leaves request bodies to play with
 SHOWN = ("preprocess", "hop", "queue", "inference", "postprocess")
 
@@ -32,6 +34,15 @@ class Answer:
 
 class Refused(Exception):
     """The pair's own words for why it did not answer."""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    command = commands.add_parser("predict", help="classify photos with a running pair", allow_abbrev=False)
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP files")
+    command.add_argument("--url", default="http://localhost:8000", help="the transformer's HTTP door [%(default)s]")
+    command.add_argument("--model_name", "--model-name", default="custom-model", help="[%(default)s]")
+    command.set_defaults(run=run)
 
 
 def run(known: argparse.Namespace, rest: list[str]) -> int:

@@ -24,10 +24,23 @@ from tandem_predictor.settings import Settings as PredictorSettings
 from tandem_transformer.settings import Settings as TransformerSettings
 
 from tandem_cli.child import Child
+from tandem_cli.commands import Commands
 from tandem_cli.flags import Shared, share
 from tandem_cli.predict import demonstrate
 
 BAD_USE = 2  # the exit status of a service that only its user can mend
+ABOUT = """Start predictor and transformer as two processes and stop both on Ctrl-C. Any flag of either service may be
+given: it goes to each that knows it. --predictor.X and --transformer.X go to one of them; --http_port and --grpc_port
+without a prefix are the transformer's. See `tandem-predictor --help` and `tandem-transformer --help`."""
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    command = commands.add_parser("up", help="start a pair", description=ABOUT, allow_abbrev=False)
+    command.add_argument(
+        "--try", dest="try_photo", type=Path, metavar="PHOTO", help="classify it once the pair is ready"
+    )
+    command.set_defaults(run=run)
 
 
 def run(known: argparse.Namespace, rest: list[str]) -> int:

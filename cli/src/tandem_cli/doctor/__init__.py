@@ -15,6 +15,7 @@ from functools import partial
 
 from rich.console import Console
 
+from tandem_cli.commands import Commands
 from tandem_cli.doctor import condition, doors, options, report
 from tandem_cli.doctor.model import Subject
 from tandem_cli.doctor.options import BadUse, Options
@@ -24,6 +25,20 @@ from tandem_cli.doctor.service import Service
 BAD_USE = 2
 _TOTAL = 6  # times the timeout: what all checks may take together
 _Check = tuple[str, Callable[[], Awaitable[str]]]  # which gives what is well, or raises Problem
+
+
+def add_to(commands: Commands) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "doctor",
+        help="check a running pair",
+        description=options.ABOUT,
+        epilog=options.AFTER,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_arguments(command)
+    command.set_defaults(run=run)
 
 
 def run(known: argparse.Namespace, rest: list[str]) -> int:
