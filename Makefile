@@ -9,7 +9,7 @@ PHOTO := examples/image-classification/photos/cat_chelsea.jpg
 MEMBERS := pyproject.toml constraints.txt shared/pyproject.toml services/predictor/pyproject.toml \
 	services/transformer/pyproject.toml cli/pyproject.toml tools/setup.sh
 
-.PHONY: help setup run test test-system check generate monitoring images requirements dist bench bench-quick soak chaos fuzz clean
+.PHONY: help setup run test test-system check generate monitoring images requirements dist bench bench-quick soak chaos fuzz docs clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -38,7 +38,7 @@ test: setup $(MODEL) $(FLOATS) ## every test that needs no system package
 	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile --ignore tests/faults
 	@$(BIN)/python -m pytest -m "not system" tests/faults
 
-test-system: setup $(MODEL) $(FLOATS) ## the tests that need system packages
+test-system: setup .venv/docs $(MODEL) $(FLOATS) ## the tests that need system packages
 	@$(BIN)/python -m pytest -m system
 
 check: setup ## lint, types, import walls, protocol buffers, generated stubs, known vulnerabilities
@@ -88,6 +88,14 @@ chaos: setup ## MINUTES (5) of good, bad and hostile clients while the predictor
 fuzz: setup .venv/fuzzer ## every decoder against made-up inputs, MINUTES (30) each, JOBS (CPUs) at a time; TARGET (all)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --minutes $(or $(MINUTES),30) $(if $(JOBS),--jobs $(JOBS)) $(TARGET)
 
+.venv/docs: pyproject.toml constraints.txt | .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group docs
+	@touch $@
+
+docs: setup .venv/docs ## the site, from docs/ to build/site/
+	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/site
+	@echo "docs: build/site/index.html"
+
 clean: ## remove everything that make made
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf .venv .cache build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -141,7 +141,7 @@ def flags(cls: type[Any]) -> dict[str, Flag]:
 
 def describe(settings: object, parsed: Parsed) -> str:
     """The effective settings, one a line, with the source of each: what --print_config prints."""
-    rows = [(f"--{name}={_show(getattr(settings, name))}", parsed.sources[name]) for name in parsed.values]
+    rows = [(f"--{name}={show(getattr(settings, name))}", parsed.sources[name]) for name in parsed.values]
     width = max(len(row[0]) for row in rows)
     return "\n".join(f"{left:<{width}}  # {source}" for left, source in rows)
 
@@ -175,7 +175,7 @@ def _read_flags(
         if item.group not in groups:
             groups[item.group] = parser.add_argument_group(item.group)
         default = cls.__dataclass_fields__[name].default
-        shown = "" if default in ("", None, ()) else f" [{_show(default)}]"
+        shown = "" if default in ("", None, ()) else f" [{show(default)}]"
         groups[item.group].add_argument(
             f"--{name}", nargs="?", const=_NO_VALUE, metavar="VALUE", help=(item.help + shown).replace("%", "%%")
         )
@@ -208,7 +208,8 @@ def _unknown_warning(unknown: Sequence[str], known: Sequence[str]) -> list[str]:
     return [f"ignored unknown flags: {', '.join(parts)}"] if parts else []
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
+    """A value as a flag would be given it."""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
