@@ -37,6 +37,14 @@ def examples(page: str) -> list[Example]:
     return found
 
 
+def block(page: str, beginning: str) -> str:
+    """The one fenced block of a page of the repository that begins so."""
+    (found,) = re.findall(
+        rf"^```\w+\n({re.escape(beginning)}.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+    return str(found)
+
+
 def agree(example: Example, printed: str) -> None:
     """Fail unless what was printed is what the page says."""
     if example.form == "text":

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 
 import pytest
 from harness import ROOT, Pair, running_pair
-from pages import Example, agree, examples, on_its_ports, run
+from pages import Example, agree, block, examples, on_its_ports, run
 from tandem.oip import inference_pb2
+from tandem_cli.flags import share
 
 PAGE = "protocol.md"
 
 
 @pytest.fixture(scope="module")
 def sums() -> Iterator[Pair]:
-    model = (f"--model_dir={ROOT / 'examples' / 'row-sums'}", "--allow_python_models", "--model_control=explicit")
-    flags = (*model, "--enable_docs_url", "--enable_system_shared_memory")
-    with running_pair("sums", flags, ("--transformer=identity", "--enable_docs_url")) as pair:
+    command = block("docs/protocol.md", ".venv/bin/tandem up").replace("\\\n", "")
+    flags = share(shlex.split(command)[2:])
+    with running_pair("sums", tuple(flags.predictor), tuple(flags.transformer)) as pair:
         yield pair
 
 

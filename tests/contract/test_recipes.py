@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness import DIGITS, ROOT, Pair, running_pair
-from pages import Example, agree, examples, on_its_ports, run
+from pages import Example, agree, block, examples, on_its_ports, run
 from security import Authority
 
 PAGE = "observability.md"
@@ -24,6 +25,12 @@ def sums() -> Iterator[Pair]:
 @pytest.mark.parametrize("example", examples(PAGE), ids=lambda example: example.command.split(";")[0][:50])
 def test_a_recipe_prints_what_the_page_says(sums: Pair, example: Example) -> None:
     agree(example, run(on_its_ports(example.command, sums)))
+
+
+def test_what_protocol_md_asks_channelz_shows_the_hop(sums: Pair) -> None:
+    command = block("docs/protocol.md", "grpcurl -plaintext localhost:8081 grpc.channelz")
+    channels = json.loads(run(on_its_ports(command, sums)))["channel"]
+    assert any(channel["data"]["state"]["state"] == "READY" for channel in channels)
 
 
 def test_the_page_has_recipes_for_both_doors_and_the_hop() -> None:
