@@ -46,16 +46,8 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
-FOUND = [
-    block
-    for page in (
-        ROOT / "README.md",
-        *ROOT.glob("docs/**/*.md"),
-        *ROOT.glob("bench/*.md"),
-        *ROOT.glob("examples/*/*.md"),
-    )
-    for block in blocks(page)
-]
+PLACES = ("README.md", "docs/**/*.md", "bench/*.md")
+FOUND = [block for place in PLACES for page in sorted(ROOT.glob(place)) for block in blocks(page)]
 
 
 @pytest.mark.parametrize("block", FOUND, ids=str)
