@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -45,13 +46,14 @@ def block(page: str, beginning: str) -> str:
     return str(found)
 
 
-def agree(example: Example, printed: str) -> None:
-    """Fail unless what was printed is what the page says."""
+def agree(example: Example, printed: str, tolerance: float = 0.0) -> None:
+    """Fail unless what was printed is what the page says; the floats of a JSON document may differ by `tolerance`."""
     if example.form == "text":
         pattern = r"\S+".join(re.escape(piece) for piece in example.expected.strip().split(ANY))
         assert re.fullmatch(pattern, printed.strip()), printed
     else:
-        assert_alike(documents(printed), documents(re.sub(r'(?<!")\.\.\.(?!")', '"..."', example.expected)))
+        expected = documents(re.sub(r'(?<!")\.\.\.(?!")', '"..."', example.expected))
+        assert_alike(documents(printed), expected, tolerance)
 
 
 def on_its_ports(command: str, pair: Pair) -> str:
@@ -84,15 +86,17 @@ def documents(text: str) -> list[Any]:
     return found
 
 
-def assert_alike(printed: Any, expected: Any) -> None:
-    """Equal, except that "..." stands for anything."""
+def assert_alike(printed: Any, expected: Any, tolerance: float = 0.0) -> None:
+    """Equal, except that "..." stands for anything, and that floats may differ by `tolerance`."""
     if isinstance(expected, dict) and isinstance(printed, dict):
         assert printed.keys() == expected.keys()
         for key, value in expected.items():
-            assert_alike(printed[key], value)
+            assert_alike(printed[key], value, tolerance)
     elif isinstance(expected, list) and isinstance(printed, list):
         assert len(printed) == len(expected), printed
         for one, other in zip(printed, expected, strict=True):
-            assert_alike(one, other)
+            assert_alike(one, other, tolerance)
+    elif isinstance(expected, float) and isinstance(printed, float):
+        assert math.isclose(printed, expected, rel_tol=0, abs_tol=tolerance), f"{printed} is not {expected}"
     else:
         assert expected in (ANY, printed)

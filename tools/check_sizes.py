@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("shared/src", "services", "cli/src", "tools")
+FOLDERS = ("shared/src", "services", "cli/src", "tools", "examples")
 MAX_MODULE, MAX_FUNCTION, MAX_FOLDER = 300, 40, 12
 
 
