@@ -24,6 +24,15 @@ def test_its_requests_answer_as_the_readme_says(name: str) -> None:
     assert requests(name), "the README shows no request"
     with running(name) as pair:
         compare(name, pair)
+    assert prepared_again(name) == "", "what was made is made again"
+
+
+def prepared_again(name: str) -> str:
+    """What prepare.py prints when all is there."""
+    script = ROOT / "examples" / name / "prepare.py"
+    if not script.exists():
+        return ""
+    return subprocess.run([".venv/bin/python", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("name", names())
