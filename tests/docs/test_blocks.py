@@ -18,6 +18,7 @@ NOT_CODE = {"text", "json"}  # what is printed, and pictures; Sphinx's own direc
 PAGES = {
     "docs/protocol.md": "tests/contract/test_protocol_page.py",
     "docs/observability.md": "tests/contract/test_recipes.py",
+    **{str(page.relative_to(ROOT)): "tests/examples/test_readmes.py" for page in ROOT.glob("examples/*/README.md")},
 }
 
 
@@ -46,7 +47,7 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
-PLACES = ("README.md", "docs/**/*.md", "bench/*.md")
+PLACES = ("README.md", "docs/**/*.md", "bench/*.md", "examples/**/*.md")
 FOUND = [block for place in PLACES for page in sorted(ROOT.glob(place)) for block in blocks(page)]
 
 

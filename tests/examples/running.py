@@ -30,7 +30,7 @@ def names() -> list[str]:
 def command(name: str) -> list[str]:
     """What the README says that runs it."""
     readme = (ROOT / "examples" / name / "README.md").read_text()
-    (found,) = re.findall(r"^## Run it\n+```sh\n(.*)\n```$", readme, re.MULTILINE)
+    (found,) = re.findall(r"^## Run it\n+<!-- .* -->\n```sh\n(.*)\n```$", readme, re.MULTILINE)
     return shlex.split(found)
 
 

@@ -1,4 +1,4 @@
-"""Every example, by the command of its README; its requests answer what the README says."""
+"""Every example, by the command of its README.md; its requests answer what the page says."""
 
 from __future__ import annotations
 
