@@ -1,0 +1,51 @@
+"""axe-core finds nothing in any state of the page, light or dark, on a desktop or a phone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness import PHOTOS, Pair
+from ui.conftest import DESKTOP, PHONE, Open
+
+pytestmark = pytest.mark.system
+
+
+def violations(page: Any) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - comes with playwright
+
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {node['html']}: {node['failureSummary']}" for one in found for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing(photos_pair: Pair, visit: Open, theme: str, size: dict[str, int]) -> None:
+    seen = visit(photos_pair.transformer.url, viewport=size, color_scheme=theme)
+    page = seen.page
+    page.get_by_text("Choose photos").wait_for()
+    assert violations(page) == []
+    page.get_by_role("button", name="Send").click()  # nothing chosen: a complaint
+    page.get_by_text("input-0: choose a file, or write a text").wait_for()
+    assert violations(page) == []
+    page.locator("input[type=file]").set_input_files(PHOTOS / "cat_chelsea.jpg")
+    page.get_by_role("button", name="Send").click()
+    page.locator(".labels li").first.wait_for()
+    page.get_by_text("The answer as JSON").click()
+    page.locator(".chart").nth(1).locator(".empty").wait_for(state="hidden", timeout=20_000)
+    page.locator(".chart").first.get_by_text("As a table").click()
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_with_numbers_json_and_a_refusal(sums_pair: Pair, visit: Open, theme: str) -> None:
+    page = visit(sums_pair.transformer.url, color_scheme=theme).page
+    page.get_by_label("x FP32 [-1, 3]").wait_for()
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("region", name="Output sums").wait_for()
+    assert violations(page) == []
+    page.get_by_label("JSON", exact=True).check()
+    page.get_by_label("The request as JSON").fill('{"inputs": []}')
+    page.get_by_role("button", name="Send").click()
+    page.get_by_role("alert").get_by_text("400").wait_for()
+    assert violations(page) == []
