@@ -81,8 +81,8 @@ soak: setup $(MODEL) ## memory over MINUTES (10) of load, after a minute of warm
 chaos: setup ## MINUTES (5) of good, bad and hostile clients while the predictor is killed and restarted; SEED (1)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
 
-.venv/browser: requirements/browser.txt | .venv/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements/browser.txt
+.venv/browser: pyproject.toml constraints.txt | .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group browser
 	@touch $@
 
 .venv/fuzzer: requirements/fuzz.txt | .venv/installed

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness import PHOTOS, Pair
+from harness import PHOTOS, ROOT, Pair
 from ui.conftest import DESKTOP, PHONE, Open
 
 pytestmark = pytest.mark.system
+
+SCREENSHOTS = ROOT / ".cache" / "screenshots"
 
 
 def violations(page: Any) -> list[str]:
@@ -35,6 +37,7 @@ def test_axe_finds_nothing(photos_pair: Pair, visit: Open, theme: str, size: dic
     page.locator(".chart").nth(1).locator(".empty").wait_for(state="hidden", timeout=20_000)
     page.locator(".chart").first.get_by_text("As a table").click()
     assert violations(page) == []
+    page.screenshot(path=SCREENSHOTS / f"{theme}-{size['width']}.png", full_page=True)  # for people to look at
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

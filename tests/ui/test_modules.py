@@ -113,3 +113,12 @@ def test_a_transformers_own_timers_lie_in_their_phase_and_count_once(page: Any) 
     assert starts == {**expected, "encode": 13}
     assert (rows["network"]["span"], rows["network"]["ms"], rows["hop"]["span"], rows["hop"]["ms"]) == (16, 4, 7, 2)
     assert math.isclose(sum(row["ms"] for name, row in rows.items() if name != "lookup"), 16)
+
+
+def test_whole_numbers_of_64_bits_are_shown_as_they_came(page: Any) -> None:
+    script = """async (text) => {
+        const { render } = await import("/ui/answer.js");
+        return [...render(text, []).element.querySelectorAll("td")].map((cell) => cell.textContent);
+    }"""
+    text = '{"outputs":[{"name":"y","datatype":"INT64","shape":[3],"data":[9007199254740993,-9223372036854775808,7]}]}'
+    assert page.evaluate(script, text) == ["9007199254740993", "-9223372036854775808", "7"]

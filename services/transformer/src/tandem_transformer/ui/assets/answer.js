@@ -1,6 +1,6 @@
 // An answer -> labels with bars where it is a classification, tables otherwise, and the JSON as it came.
 
-import { el } from "./dom.js";
+import { el, picture } from "./dom.js";
 import { shapeOf, shown } from "./tensors.js";
 
 const MOST_ROWS = 12;
@@ -10,12 +10,18 @@ const FLOATS = ["FP16", "BF16", "FP32", "FP64"];
 
 /** The answer's elements, and one sentence for those who cannot see it. */
 export function render(text, files) {
-  const outputs = JSON.parse(text).outputs ?? [];
+  const outputs = JSON.parse(text, text.includes("INT64") ? exact : undefined).outputs ?? [];
   const ranked = classification(outputs);
   const shownOutputs = ranked ? [] : outputs;
   const parts = ranked ? ranked.rows.map((row, index) => labels(row, files.length === ranked.rows.length ? files[index] : null)) : [];
   parts.push(...shownOutputs.map(table), raw(text));
   return { element: el("div", {}, ...parts), sentence: ranked ? sentence(ranked.rows) : described(outputs) };
+}
+
+/** Integers over 53 bits as they were written. */
+function exact(_key, value, context) {
+  const rounded = Number.isInteger(value) && !Number.isSafeInteger(value);
+  return rounded && /^-?\d+$/.test(context?.source ?? "") ? BigInt(context.source) : value;
 }
 
 /** Rows of `{ label, probability }` if these are labels with their probabilities; else null. */
@@ -44,8 +50,7 @@ function labels(row, file) {
   });
   const list = el("ol", { class: "labels", "aria-label": file ? `Labels of ${file.name}` : "Labels" }, ...items);
   if (!file) return list;
-  const image = el("img", { src: URL.createObjectURL(file), alt: file.name });
-  return el("figure", { class: "photo" }, image, list);
+  return el("figure", { class: "photo" }, picture(file, file.name), list);
 }
 
 function table(output) {

@@ -113,6 +113,9 @@ find("request-form").addEventListener("submit", (event) => {
   event.preventDefault();
   send();
 });
+find("request-form").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.requestSubmit();
+});
 find("copy").addEventListener("click", copy);
 find("request-form").addEventListener("input", () => {
   find("copied").textContent = "";

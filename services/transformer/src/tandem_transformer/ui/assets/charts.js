@@ -36,7 +36,8 @@ export class Chart {
     this.drawing.addEventListener("pointermove", (event) => this.point(event));
     this.drawing.addEventListener("pointerleave", () => this.point(null));
     const plot = el("div", { class: "plot" }, this.drawing, this.top, this.middle, this.empty);
-    const axis = el("p", { class: "axis", "aria-hidden": "true" }, el("span", {}, "2 min ago"), el("span", {}, "now"));
+    this.when = el("b");
+    const axis = el("p", { class: "axis", "aria-hidden": "true" }, el("span", {}, "2 min ago"), this.when, el("span", {}, "now"));
     this.table = el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title}, as a table` });
     this.details = el("details", {}, el("summary", {}, "As a table"), this.table);
     this.details.addEventListener("toggle", () => this.tabulate());
@@ -91,7 +92,7 @@ export class Chart {
       const value = newest && newest[key] !== null ? this.format(newest[key]) : "–";
       return { label, value };
     });
-    if (near) said[0].label = `${(this.time - near.time).toFixed(0)} s ago: ${said[0].label}`;
+    this.when.textContent = near ? `${(this.time - near.time).toFixed(0)} s ago` : "";
     this.now.replaceChildren(
       ...said.map(({ label, value }, index) => el("span", { class: `value value-${index}` }, el("span", { class: "key", "aria-hidden": "true" }), `${label} `, el("b", {}, value))),
     );

@@ -24,6 +24,13 @@ export function find(name) {
   return document.getElementById(name);
 }
 
+/** The image in a file, as it is; the browser forgets the file's address once it is painted. */
+export function picture(file, alt) {
+  const image = el("img", { src: URL.createObjectURL(file), alt });
+  image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
+  return image;
+}
+
 /** A number of milliseconds, as precise as it is worth reading. */
 export function milliseconds(value) {
   if (value >= 10000) return `${(value / 1000).toFixed(1)} s`;

@@ -1,7 +1,7 @@
 // One field an input of the model: files or text for BYTES, JSON for everything else.
 // Each has `element`, `read()`, which gives a tensor or throws Invalid, `complain(text)` and `focus()`.
 
-import { el, id } from "./dom.js";
+import { el, id, picture } from "./dom.js";
 import { described, example, fitted, fromJson, Invalid, shown } from "./tensors.js";
 
 /** The field of one declared input. `pictures`: the model takes images. */
@@ -138,7 +138,7 @@ class BytesField extends Field {
       this.picker.focus();
     };
     const parts = [el("span", { class: "file" }, file.name), el("span", { class: "spec" }, size(file.size))];
-    if (file.type.startsWith("image/")) parts.unshift(el("img", { src: URL.createObjectURL(file), alt: "" }));
+    if (file.type.startsWith("image/")) parts.unshift(picture(file, ""));
     parts.push(el("button", { type: "button", class: "quiet", onclick: remove, "aria-label": `Remove ${file.name}` }, "Remove"));
     return el("li", {}, ...parts);
   }
