@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PHOTOS, ROOT, Pair
+from harness import PHOTOS, ROOT, Pair, start_transformer
 from ui.conftest import DESKTOP, PHONE, Open
 
 pytestmark = pytest.mark.system
@@ -52,3 +53,21 @@ def test_axe_finds_nothing_with_numbers_json_and_a_refusal(sums_pair: Pair, visi
     page.get_by_role("button", name="Send").click()
     page.get_by_role("alert").get_by_text("400").wait_for()
     assert violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_where_a_token_is_asked_for_and_the_predictor_is_away(
+    tmp_path: Path, visit: Open, theme: str
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("token\n")
+    transformer = start_transformer(1, "--enable_ui", f"--auth_token_file={tokens}", wait=False)
+    try:
+        page = visit(transformer.url, viewport=PHONE, color_scheme=theme).page
+        page.get_by_label("Token").fill("wrong")
+        page.get_by_role("button", name="Use it").click()
+        page.get_by_text("The token is not one that is known here.").wait_for()
+        page.get_by_text("The transformer says: not ready: ").wait_for()
+        assert violations(page) == []
+    finally:
+        transformer.process.stop()
