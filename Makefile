@@ -32,13 +32,13 @@ $(INT8): $(MODEL)
 run: setup $(MODEL) ## start the pair, classify a photo, serve until Ctrl-C
 	@TANDEM_DEFAULT_MODEL_DIR=.cache/models $(BIN)/tandem up --try $(PHOTO) --host=127.0.0.1 \
 		--model_name=custom-model --protocol=grpc-v2 --http_port=8000 --grpc_port=8081 \
-		--predictor.http_port=8080 --predictor.grpc_port=8082
+		--predictor.http_port=8080 --predictor.grpc_port=8082 --enable_ui --merge_predictor_metrics
 
 test: setup $(MODEL) $(FLOATS) ## every test that needs no system package
 	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile --ignore tests/faults
 	@$(BIN)/python -m pytest -m "not system" tests/faults
 
-test-system: setup .venv/docs $(MODEL) $(FLOATS) ## the tests that need system packages
+test-system: setup .venv/docs .venv/browser $(MODEL) $(FLOATS) ## the tests that need system packages
 	@$(BIN)/python -m pytest -m system
 
 check: setup ## lint, types, import walls, protocol buffers, generated stubs, known vulnerabilities
@@ -80,6 +80,10 @@ soak: setup $(MODEL) ## memory over MINUTES (10) of load, after a minute of warm
 
 chaos: setup ## MINUTES (5) of good, bad and hostile clients while the predictor is killed and restarted; SEED (1)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
+
+.venv/browser: pyproject.toml constraints.txt | .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group browser
+	@touch $@
 
 .venv/fuzzer: requirements/fuzz.txt | .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements/fuzz.txt

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import DEFAULT_MODEL, DIGITS, PHOTOS, Process
+from contract.client import ask
+from harness import DEFAULT_MODEL, DIGITS, PHOTOS, Process, metric
 from security import Authority
 
 FREE = ("--http_port=0", "--grpc_port=0", "--predictor.http_port=0")
@@ -52,6 +53,16 @@ def test_behind_tls_it_says_where_it_is_ready(tmp_path: Path) -> None:
     files = (*authority.issue("both", "localhost", "127.0.0.1").flags(), f"--predictor_ssl_ca_certs={authority.file}")
     process = up(*ports(), *files, "--model_name=digits", "--transformer=identity", f"--model_dir={DIGITS}")
     process.wait_for(lambda line: "ready at https://127.0.0.1:" in line)
+    assert process.stop() == 0
+
+
+def test_with_the_page_it_says_where_that_is_and_finds_the_predictors_metrics_on_any_port() -> None:
+    flags = ("--enable_ui", "--merge_predictor_metrics", "--model_name=digits", "--transformer=identity")
+    process = up(*ports(), *flags, f"--model_dir={DIGITS}")
+    line = process.wait_for(lambda line: line if "in a browser: " in line else None)
+    url = line.rpartition(" ")[2]
+    assert ask(url, headers={"Accept": "text/html"}).headers["content-type"] == "text/html; charset=utf-8"
+    assert metric(ask(f"{url}metrics").body.decode(), "tandem_ready", container="kserve-container") == 1
     assert process.stop() == 0
 
 

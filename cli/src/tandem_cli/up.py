@@ -55,11 +55,14 @@ class _Pair:
     def __init__(self, shared: Shared, photo: Path | None) -> None:
         self._predictor_settings = _read(PredictorSettings, "tandem-predictor", shared.predictor)
         self._transformer_settings = _read(TransformerSettings, "tandem-transformer", shared.transformer)
-        host = self._predictor_settings.host or "localhost"
-        hop = f"--predictor_host={host}:{self._predictor_settings.grpc_port}"
+        theirs = self._predictor_settings
+        host = theirs.host or "localhost"
+        hop = f"--predictor_host={host}:{theirs.grpc_port}"
+        scheme = "https" if theirs.ssl_certfile else "http"
+        metrics = f"--predictor_metrics_url={scheme}://{host}:{theirs.http_port}/metrics"
         self._arguments = {
             "predictor": ["--log_format=console", *shared.predictor],
-            "transformer": ["--log_format=console", hop, *shared.transformer],
+            "transformer": ["--log_format=console", hop, metrics, *shared.transformer],
         }
         self._probe_ports()
         self._photo = photo
@@ -113,6 +116,8 @@ class _Pair:
         while not await asyncio.to_thread(_is_ready, url):  # noqa: ASYNC110 - another process tells no event
             await asyncio.sleep(0.1)
         print(f"tandem: ready at {url}; Ctrl-C stops the pair", flush=True)
+        if chosen.enable_ui:
+            print(f"tandem: try the model and watch the pair in a browser: {url}/", flush=True)
         if self._photo and not (chosen.ssl_certfile or chosen.auth_token_file):
             await demonstrate(self._photo, url, self._transformer_settings.model_name, self._grpc_address())
 

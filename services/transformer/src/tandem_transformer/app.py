@@ -27,6 +27,7 @@ from tandem_transformer.predictor import GrpcPredictor
 from tandem_transformer.rest_predictor import V1Predictor, V2Predictor
 from tandem_transformer.settings import GRPC, Settings, base_url, metrics_url, options, target
 from tandem_transformer.transformer import find
+from tandem_transformer.ui.pages import pages
 
 log = logging.getLogger("tandem.transformer")
 
@@ -48,6 +49,7 @@ class Gateway:
             settings,
             default_timeout=settings.predictor_request_timeout_seconds,
             exposition=exposition(settings),
+            pages=pages() if settings.enable_ui else None,
         )
         self._fitted = self.doors.readiness.part("predictor", "the predictor has not answered yet")
         self._link = Link(

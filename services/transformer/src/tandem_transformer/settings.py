@@ -65,6 +65,7 @@ class Settings(DoorSettings):
         "", text, "where they are [http(s)://HOST:8080/metrics of --predictor_host]", "metrics"
     )
     http_port: int = flag(8000, PORT, "port of REST, health and /metrics", "ports")
+    enable_ui: bool = flag(False, boolean, "serve a page at / to try the model and watch the pair", "other")
     drain_delay: float = flag(0.0, SECONDS, "seconds served on after readiness goes false", "shutdown")
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from tandem.doors import grpc_server
 from tandem.doors.endpoint import Endpoint
@@ -13,7 +13,7 @@ from tandem.doors.handoff import HandoffServicer
 from tandem.doors.ledger import Ledger
 from tandem.doors.local import LocalDoor
 from tandem.doors.rest.admin import Admin
-from tandem.doors.rest.door import RestDoor, Terms, alone
+from tandem.doors.rest.door import Handler, RestDoor, Terms, alone
 from tandem.doors.rest.server import HttpServer
 from tandem.doors.servicer import InferenceServicer
 from tandem.doors.settings import DoorSettings
@@ -39,6 +39,7 @@ class Doors:
         default_timeout: float,
         regions: Regions | None = None,
         exposition: Callable[[bytes], Awaitable[bytes]] = alone,
+        pages: Mapping[str, Handler] | None = None,
     ) -> None:
         self._settings = settings
         self.readiness = Readiness()
@@ -46,7 +47,7 @@ class Doors:
         self.ledger = ledger_of(endpoint, metrics, settings, default_timeout)
         self._tls = server_tls(settings)
         tokens = Tokens(settings.auth_token_file, "auth_token_file") if settings.auth_token_file else None
-        terms = rest_terms(settings, tokens, exposition)
+        terms = rest_terms(settings, tokens, exposition, pages or {})
         rest = RestDoor(endpoint, self.readiness, self.ledger, metrics, terms, regions=regions)
         servicer = InferenceServicer(endpoint, self.readiness, self.ledger, settings.limits, regions)
         application = rest.application()
@@ -111,7 +112,12 @@ def server_tls(settings: DoorSettings) -> ServerTls | None:
     return ServerTls(settings.ssl_certfile, settings.ssl_keyfile, settings.ssl_ca_certs)
 
 
-def rest_terms(settings: DoorSettings, tokens: Tokens | None, exposition: Callable[[bytes], Awaitable[bytes]]) -> Terms:
+def rest_terms(
+    settings: DoorSettings,
+    tokens: Tokens | None,
+    exposition: Callable[[bytes], Awaitable[bytes]],
+    pages: Mapping[str, Handler],
+) -> Terms:
     """What the REST side takes, and of whom."""
     return Terms(
         settings.max_receive,
@@ -121,4 +127,5 @@ def rest_terms(settings: DoorSettings, tokens: Tokens | None, exposition: Callab
         tokens,
         tuple(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
         exposition,
+        pages,
     )

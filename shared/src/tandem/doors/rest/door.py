@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from aiohttp import hdrs, web
@@ -38,7 +38,7 @@ _LONGEST_TIMEOUT = 86_400_000  # milliseconds; a day
 _WORTH_READING = 256 * 1024  # bytes
 _WORTH_COMPRESSING = 1024  # bytes; less gains nothing
 _V1_PREDICT = "/v1/models/{model}:predict"  # as the route is called in spans
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def alone(exposition: bytes) -> bytes:
@@ -57,6 +57,7 @@ class Terms:
     tokens: Tokens | None = None  # who has none of them is refused
     origins: tuple[str, ...] = ()  # whose pages may call from a browser
     exposition: Callable[[bytes], Awaitable[bytes]] = alone  # what /metrics makes of the service's own
+    pages: Mapping[str, Handler] = field(default_factory=dict)  # by path; they are for everybody, with a token or not
 
 
 class RestDoor:
@@ -99,6 +100,7 @@ class RestDoor:
         management.add_routes(app.router, self._endpoint, self._terms.body)
         system_memory.add_routes(app.router, self._regions, self._terms.body)
         openapi.add_routes(app.router, docs=self._terms.docs)
+        app.router.add_routes([web.get(path, page) for path, page in self._terms.pages.items()])
         if self._terms.origins:
             cors.allow(app, self._terms.origins)
         return app
@@ -201,14 +203,14 @@ class RestDoor:
 
     def _middleware(self) -> Middleware:
         @web.middleware
-        async def translate(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        async def translate(request: web.Request, handler: Handler) -> web.StreamResponse:
             return await self._translate(request, handler)
 
         return translate
 
-    async def _translate(self, http: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _translate(self, http: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            if self._terms.tokens and not cors.is_preflight(http):
+            if self._terms.tokens and http.path not in self._terms.pages and not cors.is_preflight(http):
                 self._terms.tokens.check_http(http.path, http.headers.get(hdrs.AUTHORIZATION, ""))
             response = await handler(http)
         except TandemError as error:
