@@ -81,7 +81,7 @@ class Gateway:
             self._watching.cancel()
             await asyncio.wait([self._watching])
         self._executor.shutdown(wait=False, cancel_futures=True)
-        self._pipeline.close()
+        await self._pipeline.close()
         await self._predictor.close()
         log.info("stopped")
 

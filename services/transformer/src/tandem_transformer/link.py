@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Protocol
 
+from tandem.authoring import modules
 from tandem.errors import TandemError
 from tandem.lifecycle import Part
 from tandem.metadata import ModelMetadata
@@ -81,7 +83,7 @@ class Link:
             return error.message
         except Exception as error:  # the user's setup may raise anything
             if repr(error) != self._failure:  # it is tried again at every look; once is enough in the log
-                log.exception("setting up the transformer failed")
+                log.exception("setting up the transformer failed: %s", modules.told(error))
                 self._failure = repr(error)
             return f"the transformer's setup failed: {type(error).__name__}"
         return None
@@ -90,7 +92,10 @@ class Link:
         if model == self._model:
             return
         transformer = self._make()
-        await asyncio.get_running_loop().run_in_executor(self._executor, transformer.setup, model, self._options)
+        if inspect.iscoroutinefunction(transformer.setup):
+            await transformer.setup(model, self._options)
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._executor, transformer.setup, model, self._options)
         self._fit(transformer, model)
         self._model = model
         log.info("set up %s", type(transformer).__name__, extra={"model": model.name, "inputs": len(model.inputs)})
