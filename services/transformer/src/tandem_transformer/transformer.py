@@ -75,13 +75,18 @@ def find(reference: str) -> type[Transformer]:
     if not isinstance(found, type):
         near = methods.suggestion(name, (cls.__name__ for cls in _classes(module)))
         raise Fatal(f"{flag}: {where} defines no class {name}{near}")
-    if not issubclass(found, Transformer):
-        raise Fatal(f"{flag}: {found.__name__} is no subclass of tandem_transformer.Transformer")
-    if wrong := next(methods.problems(found, METHODS), None):
+    return fitting(found, flag)
+
+
+def fitting(cls: type, flag: str) -> type[Transformer]:
+    """`cls` if it can be used as it will be; raises Fatal, in which `flag` says who named it."""
+    if not issubclass(cls, Transformer):
+        raise Fatal(f"{flag}: {cls.__name__} is no subclass of tandem_transformer.Transformer")
+    if wrong := next(methods.problems(cls, METHODS), None):
         raise Fatal(f"{flag}: {wrong}")
-    for warning in methods.misspelt(found, METHODS):
+    for warning in methods.misspelt(cls, METHODS):
         log.warning(warning)
-    return found
+    return cls
 
 
 def _module(flag: str, where: str) -> ModuleType:
