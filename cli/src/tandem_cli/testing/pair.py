@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import uvloop
+from numpy.typing import NDArray
 from tandem import settings
 from tandem.authoring import modules
 from tandem.codec import message as codec
@@ -84,7 +85,7 @@ class Pair:
         """The log lines of both services so far, tracebacks and all."""
         return self._log.lines
 
-    def infer(self, inputs: Arrays, timeout: float = 30.0) -> Arrays:
+    def infer(self, inputs: Mapping[str, NDArray[Any]], timeout: float = 30.0) -> Arrays:
         """The pair's answer, by gRPC. Raises the TandemError that it answered with."""
         frame = codec.encode_request(InferRequest(self.model_name, "", as_arrays(inputs, "inputs")))
         frame.message.raw_input_contents.extend(bytes(raw) for raw in frame.raw)
@@ -96,7 +97,7 @@ class Pair:
             raise from_status(error.code(), error.details() or "") from None
         return codec.decode_response(Frame(reply, reply.raw_output_contents)).outputs
 
-    async def infer_async(self, inputs: Arrays) -> Arrays:
+    async def infer_async(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """The same from a coroutine."""
         return await asyncio.to_thread(self.infer, inputs)
 

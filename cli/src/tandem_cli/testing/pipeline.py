@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from tandem.deadline import Deadline
 from tandem.errors import Internal
@@ -21,12 +22,12 @@ from tandem_transformer.pipeline import Pipeline
 
 NAME = "model"
 UNKNOWN = ModelMetadata(NAME, ("1",), "python", (), ())
-Predict: TypeAlias = Callable[[Arrays], Arrays]
+Predict: TypeAlias = Callable[[Arrays], Mapping[str, NDArray[Any]]]
 
 
 def run(
     transformer: Transformer,
-    inputs: Arrays,
+    inputs: Mapping[str, NDArray[Any]],
     predictor: Predict | Path | str | None = None,
     *,
     model: ModelMetadata = UNKNOWN,
