@@ -112,11 +112,11 @@ def test_what_predict_raises_comes_through_as_it_is(write):
         ("{'y': [[1.0, 2.0]]}", "returned 'y' as list, expected numpy.ndarray"),
         ("{'y': inputs['x']}", "returned no 't', which the model declares"),
         ("{'Y': inputs['x']}", "returned no 'y'"),
-        ("{'y': inputs['x'].astype('f8')}", r"'y' as FP64 \[2, 2\], declared FP32"),
-        ("{'y': inputs['x'][:, :1]}", r"'y' as FP32 \[2, 1\], declared FP32 \[-1, 2\]"),
+        ("{'y': inputs['x'].astype('f8')}", r"'y' as FP64 \[2, 2\], expected FP32"),
+        ("{'y': inputs['x'][:, :1]}", r"'y' as FP32 \[2, 1\], expected FP32 \[-1, 2\]"),
         ("{'y': inputs['x'][0]}", r"'y' as FP32 \[2\]"),
         ("{'y': inputs['x'].astype('c8')}", "complex64 has no datatype"),
-        ("{'y': inputs['x'], 't': inputs['x'][:, 0]}", r"'t' as FP32 \[2\], declared BYTES"),
+        ("{'y': inputs['x'], 't': inputs['x'][:, 0]}", r"'t' as FP32 \[2\], expected BYTES"),
     ],
 )
 def test_a_result_other_than_declared_is_the_models_fault_and_says_which(write, result: str, text: str):
@@ -152,7 +152,7 @@ PREDICT = "    def predict(self, inputs):\n        return inputs\n"
         (f"class Model:\n    def load(self, path): self.absent\n{PREDICT}", "loading failed: AttributeError.*absent"),
         (f"class Model:\n    def load(self, path): 1 / 0\n{PREDICT}", "loading failed: ZeroDivisionError"),
         ("class Model: pass", "no method predict"),
-        ("class Model:\n    predict = 3", "no method predict"),
+        ("class Model:\n    predict = 3", r"Model.predict is int, expected a method predict\(self, inputs\)"),
         (f"class Model:\n{PREDICT}", r"Model.inputs must be a sequence of tandem.TensorSpec"),
         (f"class Model:\n    inputs = [('x', 'FP32', [-1])]\n{PREDICT}", r"Model.inputs must be a sequence"),
         (f"class Model:\n    inputs = [{SPEC}]\n    outputs = ()\n{PREDICT}", "Model.outputs must be a sequence"),
@@ -191,3 +191,41 @@ def test_an_attribute_error_in_the_file_is_told_as_such(write):
 def test_a_wrong_declaration_is_a_load_error(write, line: str):
     with pytest.raises(LoadError):
         PythonRuntime(write(HEAD, f"    {line}\n", BODY))
+
+
+ASYNC = """
+    async def load(self, path):
+        import asyncio
+        await asyncio.sleep(0)
+        self.loop = asyncio.get_running_loop()
+
+    async def predict(self, inputs):
+        import asyncio
+        assert asyncio.get_running_loop() is self.loop  # what load has opened on it can be used
+        await asyncio.sleep(0)
+        return {"y": inputs["x"], "t": np.array(["a", "b"])}
+"""
+
+
+def test_load_and_predict_may_be_async_and_share_a_loop(write):
+    runtime = PythonRuntime(write(HEAD, ASYNC))
+    for _ in range(2):
+        assert runtime.run(ONES)["y"].tolist() == [[1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("class Modle: pass", r"defines no class Model \(did you mean Modle\?\)"),
+        ("class Model:\n    def predcit(self, inputs): pass", r"predict\(self, inputs\) \(did you mean predcit\?\)"),
+        ("class Model:\n    def predict(self): pass", r"is predict\(self\), expected predict\(self, inputs\)"),
+        ("class Model:\n    def predict(self, inputs): yield", "is a generator"),
+        ("class Model:\n    def load(self): pass\n" + PREDICT, r"is load\(self\), expected load\(self, path\)"),
+        ("class Model:\n    def __init__(self, size): pass", r"Model\(size\) cannot be made"),
+        ("class Model:\n    def load(self, path):\n        1 / 0\n" + PREDICT, r"ZeroDivisionError.*model\.py:4\)"),
+    ],
+)
+def test_a_class_that_does_not_fit_says_what_to_change(write, text, why):
+    with pytest.raises(LoadError, match=why) as caught:
+        PythonRuntime(write("from tandem import TensorSpec\n", text))
+    assert "\n" not in str(caught.value)

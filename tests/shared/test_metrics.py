@@ -8,7 +8,8 @@ import tandem
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from tandem.lifecycle import Readiness
-from tandem.metrics import ROWS, SECONDS, PredictorMetrics, TransformerMetrics, afterwards
+from tandem.metrics import MOST_STEPS, ROWS, SECONDS, PredictorMetrics, StepSeconds, TransformerMetrics, afterwards
+from tandem.timings import Timings
 
 BOTH = {  # name, type, labels: interfaces.md
     ("tandem_requests", "counter", ("code", "model_name", "protocol")),
@@ -23,6 +24,7 @@ TRANSFORMER = BOTH | {
     ("request_preprocess_seconds", "histogram", ("model_name",)),
     ("request_postprocess_seconds", "histogram", ("model_name",)),
     ("tandem_hop_seconds", "histogram", ()),
+    ("tandem_step_seconds", "histogram", ("model_name", "step")),
     ("tandem_hop", "counter", ("transport",)),
     ("tandem_predictor_channel_ready", "gauge", ()),
 }
@@ -149,3 +151,22 @@ async def test_an_answer_goes_out_before_it_is_counted_and_is_counted_before_any
         await looking
         happened.append("seen")
     assert happened == ["answered", "counted", "seen"]
+
+
+def test_the_timers_of_an_author_are_counted_by_name_up_to_a_limit(transformer, caplog):
+    counted = StepSeconds(transformer.step_seconds, "m")
+    for index in range(MOST_STEPS + 3):
+        timings = Timings()
+        timings.steps.add(f"s{index}")
+        timings.add(f"s{index}", 0.5)
+        counted.count(timings)
+        counted.count(timings)
+    names = {
+        sample.labels["step"]
+        for sample in families(transformer)["tandem_step_seconds"].samples
+        if sample.name == "tandem_step_seconds_count"
+    }
+    assert names == {f"s{index}" for index in range(MOST_STEPS)} | {"other"}
+    assert value(transformer, "tandem_step_seconds_sum", model_name="m", step="s0") == 1.0
+    assert value(transformer, "tandem_step_seconds_count", model_name="m", step="other") == 6
+    assert len(caplog.records) == 1

@@ -94,3 +94,18 @@ def test_a_duration_counts_wherever_it_stands(header):
 @pytest.mark.parametrize("value", ["nan", "inf", "-5"])
 def test_a_duration_that_no_clock_gives_is_left_out(value):
     assert parse(f"queue;dur={value}") == {}
+
+
+def test_a_step_is_a_phase_that_is_marked_as_the_authors_own():
+    timings = Timings()
+    for _ in range(2):
+        with timings.step("look-up.v2_1"):
+            pass
+    assert timings.steps == {"look-up.v2_1"}
+    assert timings.get("look-up.v2_1") > 0
+
+
+@pytest.mark.parametrize("name", ["", "look up", "a;b", "ä", "x" * 65, "a=1", "preprocess", "hop"])
+def test_a_name_that_cannot_be_a_step_is_refused(name):
+    with pytest.raises(ValueError, match="timer"):
+        Timings().step(name)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from tandem.errors import Internal, InvalidInput, NotFound, Unavailable
@@ -156,7 +157,9 @@ async def test_the_log_tells_why_setup_failed(bench, caplog):
     async with bench.watching() as peer:
         await peer.says(True)
     (record,) = [record for record in caplog.records if record.exc_info]
-    assert (record.levelno, record.getMessage()) == (logging.ERROR, "setting up the transformer failed")
+    told = "setting up the transformer failed: ValueError: /models/secret is wrong"
+    assert (record.levelno, record.getMessage().partition(" (")[0]) == (logging.ERROR, told)
+    assert Path(__file__).name in record.getMessage()
     assert record.exc_info[1] is bench.failure
 
 
@@ -221,3 +224,14 @@ async def test_the_log_has_a_line_a_change_and_none_a_look(bench, caplog):
         "predictor: ready",
         "predictor: the predictor is not ready",
     ]
+
+
+async def test_an_async_setup_runs_on_the_loop(bench, monkeypatch):
+    class Asked(Transformer):
+        async def setup(self, shown, options):
+            bench.set_up.append((shown, dict(options), threading.current_thread().name))
+
+    monkeypatch.setattr(bench.link, "_make", Asked)
+    async with bench.watching() as peer:
+        await peer.says(True)
+    assert bench.set_up == [(MODEL, {"top_k": "3"}, threading.current_thread().name)]

@@ -10,7 +10,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
-from tandem.errors import InvalidInput, NotFound, Overloaded, TandemError, Unavailable
+from tandem.errors import Internal, InvalidInput, NotFound, Overloaded, TandemError, Unavailable
 from tandem.inference import Arrays, InferRequest, RequestedOutput
 from tandem.metadata import TensorSpec
 from tandem.metrics import TransformerMetrics
@@ -243,11 +243,11 @@ async def test_a_new_transformer_takes_over_and_both_are_closed_at_the_end(execu
     bench.pipeline.fit(second, MODEL)
     await bench.infer()
     assert (len(first.contexts), len(second.contexts), first.closed) == (0, 2, 0)
-    bench.pipeline.close()
+    await bench.pipeline.close()
     assert (first.closed, second.closed) == (1, 1)
 
 
-def test_a_transformer_that_fails_to_close_does_not_keep_the_others_open(executor):
+async def test_a_transformer_that_fails_to_close_does_not_keep_the_others_open(executor):
     class Stuck(Doubling):
         def close(self) -> None:
             raise OSError("busy")
@@ -256,5 +256,89 @@ def test_a_transformer_that_fails_to_close_does_not_keep_the_others_open(executo
     bench = Bench(executor, Stuck())
     bench.pipeline.fit(last, MODEL)
     with suppress(OSError):  # whether it is told or only logged
-        bench.pipeline.close()
+        await bench.pipeline.close()
     assert last.closed == 1
+
+
+class Returning(Transformer):
+    """Returns what it is given, from the one method or the other."""
+
+    def __init__(self, before=None, after=None):
+        self.outputs = (TensorSpec("y", "FP32", (-1,)),) if after is not None else ()
+        self.before, self.after = before, after
+
+    def preprocess(self, inputs, context):
+        return inputs if self.before is None else self.before
+
+    def postprocess(self, outputs, context):
+        return outputs if self.after is None else self.after
+
+
+@pytest.mark.parametrize(
+    ("returned", "text"),
+    [
+        ({"z": X}, "returned no 'y', which Returning.outputs has; it returned: z"),
+        ({}, "returned no 'y', which Returning.outputs has; it returned: nothing"),
+        ({"y": X, "z": X}, "returned 'z', which is not among what Returning.outputs has: y"),
+        (
+            {"y": X.astype(float)},
+            "returned 'y' as FP64 [3], expected FP32 [-1]; .astype(np.float32) makes it FP32",
+        ),
+        ({"y": X.reshape(3, 1)}, "returned 'y' as FP32 [3, 1], expected FP32 [-1]"),
+        ({"y": X.astype(complex)}, "returned 'y': an array of dtype complex128 has no datatype in the protocol"),
+    ],
+)
+async def test_a_postprocess_that_breaks_its_own_word_is_told_so(executor, caplog, returned, text):
+    with pytest.raises(Internal) as caught:
+        await Bench(executor, Returning(after=returned)).infer()
+    assert caught.value.message == f"Returning.postprocess {text}"
+    assert caught.value.message in caplog.text
+
+
+async def test_a_preprocess_whose_result_the_predictor_refuses_is_to_blame_if_it_is_not_what_the_model_takes(
+    executor, caplog
+):
+    predictor = FakePredictor(error=InvalidInput("input 'x': datatype is FP64, expected FP32"))
+    with pytest.raises(Internal) as caught:
+        await Bench(executor, Returning(before={"x": X.astype(float)}), predictor).infer()
+    told = "Returning.preprocess returned 'x' as FP64 [3], expected FP32 [-1]; .astype(np.float32) makes it FP32"
+    assert caught.value.message == told
+    assert told in caplog.text
+
+
+@pytest.mark.parametrize("before", [{"x": X}, {"any name": X}])
+async def test_a_refusal_of_what_the_model_does_take_stays_the_callers(executor, before):
+    predictor = FakePredictor(error=InvalidInput("too dark"))
+    with pytest.raises(InvalidInput, match="too dark"):
+        await Bench(executor, Returning(before=before), predictor).infer()
+
+
+async def test_an_older_version_may_take_something_else(executor):
+    predictor = FakePredictor(error=InvalidInput("too dark"))
+    bench = Bench(executor, Returning(before={"x": X.astype(float)}), predictor)
+    with pytest.raises(InvalidInput, match="too dark"):
+        await bench.pipeline.infer(InferRequest("m", "1", {"x": X}), bench.call)
+
+
+async def test_an_authors_timers_are_counted_once_a_request(executor):
+    class Timed(Transformer):
+        def preprocess(self, inputs, context):
+            for _ in range(3):
+                with context.timer("lookup"):
+                    pass
+            return inputs
+
+    bench = Bench(executor, Timed())
+    await bench.infer()
+    assert bench.count("tandem_step_seconds_count", {"model_name": "m", "step": "lookup"}) == 1
+
+
+async def test_an_async_close_is_awaited(executor):
+    closed = asyncio.Event()
+
+    class Polite(Transformer):
+        async def close(self):
+            closed.set()
+
+    await Bench(executor, Polite()).pipeline.close()
+    assert closed.is_set()

@@ -82,10 +82,13 @@ def test_a_file_may_lie_in_a_folder_with_a_colon_in_its_name(folder):
         ("mine_for_tests:Yours", "mine_for_tests defines no class Yours"),
         ("mine_for_tests:number", "mine_for_tests defines no class number"),
         ("mine_for_tests:Stranger", "Stranger is no subclass of tandem_transformer.Transformer"),
-        ("no_such_module_here:Mine", "cannot import no_such_module_here: ModuleNotFoundError("),
-        ("/no/such/file.py:Mine", "cannot import /no/such/file.py: FileNotFoundError("),
-        ("{folder}/broken.py:Mine", "cannot import {folder}/broken.py: ZeroDivisionError("),
-        ("{folder}/typo.py:Mine", "cannot import {folder}/typo.py: SyntaxError("),
+        ("no_such_module_here:Mine", "cannot import no_such_module_here: ModuleNotFoundError: No module named"),
+        ("/no/such/file.py:Mine", "cannot import /no/such/file.py: FileNotFoundError: there is no file /no"),
+        (
+            "{folder}/broken.py:Mine",
+            "cannot import {folder}/broken.py: ZeroDivisionError: division by zero ({folder}/broken.py:1)",
+        ),
+        ("{folder}/typo.py:Mine", "cannot import {folder}/typo.py: SyntaxError: invalid syntax ({folder}/typo.py:1)"),
     ],
 )
 def test_what_cannot_be_found_is_fatal_and_says_why(folder, reference, message):

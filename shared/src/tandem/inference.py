@@ -7,8 +7,8 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tandem.deadline import Deadline
@@ -19,7 +19,7 @@ _PROCESS = secrets.token_hex(12)  # so that the ids of two processes differ
 _calls = itertools.count(1)
 Parameter = bool | int | float | str
 MAX_PARAMETERS = 1024  # of a request, a tensor or an output; each becomes an object, here and behind the hop
-Arrays = dict[str, NDArray[np.generic]]  # tensors by name; BYTES is an object array of `bytes`
+Arrays = dict[str, NDArray[Any]]  # tensors by name, of any dtype; BYTES is an object array of `bytes`
 
 
 @dataclass(frozen=True, slots=True)

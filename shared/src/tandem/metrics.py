@@ -6,6 +6,7 @@ The three `request_*_seconds` are KServe's own names, so that its dashboard work
 from __future__ import annotations
 
 import asyncio
+import logging
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +16,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as with_exemplars
 
+from tandem.timings import Timings
 from tandem.workers import worker
+
+log = logging.getLogger("tandem.metrics")
 
 SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025),  # the hop, the queue and small models live below KServe's first bucket
     *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),  # KServe's own
     *(30.0, 60.0),
 )
+MOST_STEPS = 32  # names of an author's timers that become label values
 ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024)
 Args = TypeVarTuple("Args")
 UNKNOWN_MODEL = "unknown"  # what a client calls a model that does not exist never becomes a label value
@@ -131,6 +136,9 @@ class TransformerMetrics(ServerMetrics):
         super().__init__(registry, "transformer", version)
         self.preprocess_seconds = self._histogram("request_preprocess_seconds", "Time in preprocess.", "model_name")
         self.postprocess_seconds = self._histogram("request_postprocess_seconds", "Time in postprocess.", "model_name")
+        self.step_seconds = self._histogram(
+            "tandem_step_seconds", "Time in an author's own timer, summed for a request.", "model_name", "step"
+        )
         self.hop_seconds = self._histogram(
             "tandem_hop_seconds", "Time between the two services: the predictor call less the predictor's own phases."
         )
@@ -141,3 +149,26 @@ class TransformerMetrics(ServerMetrics):
             registry=registry,
             multiprocess_mode="livemin",
         )
+
+
+class StepSeconds:
+    """Counts the timers of one model's author. Names beyond the first 32 are counted together, as `other`."""
+
+    def __init__(self, histogram: Histogram, model: str) -> None:
+        self._histogram = histogram
+        self._model = model
+        self._children: dict[str, Histogram] = {}
+
+    def count(self, timings: Timings) -> None:
+        """Observe each timer that one request has used."""
+        for name in timings.steps:
+            self._child(name).observe(timings.get(name))
+
+    def _child(self, name: str) -> Histogram:
+        if (child := self._children.get(name)) is not None:
+            return child
+        if len(self._children) >= MOST_STEPS:
+            if "other" not in self._children:
+                log.warning("over %d timer names: tandem_step_seconds has the rest as `other`", MOST_STEPS)
+            name = "other"
+        return self._children.setdefault(name, self._histogram.labels(self._model, name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,15 +13,17 @@ if TYPE_CHECKING:
     from tandem.tracing.spans import Trace
 
 PHASES = ("decode", "preprocess", "hop", "queue", "batch", "inference", "postprocess", "encode")
+_STEP = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # each is a token, as Server-Timing wants it
 
 
 class Timings:
     """Seconds by phase, in the order in which the phases were first seen. Owned by one call."""
 
-    __slots__ = ("_seconds", "trace")
+    __slots__ = ("_seconds", "steps", "trace")
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
+        self.steps: set[str] = set()  # those phases that an author's timers measured
         self.trace: Trace | None = None  # the call's spans, where there are any
 
     def add(self, phase: str, seconds: float) -> None:
@@ -34,6 +37,16 @@ class Timings:
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Add the time that the body takes, whether it returns or raises; a span, where there are any."""
         return self._timed(name) if self.trace is None else self._traced(name, self.trace)
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """A phase of an author's own; raises ValueError for a name that cannot be one."""
+        if name not in self.steps:
+            if not _STEP.fullmatch(name):
+                raise ValueError(f"timer({name[:80]!r}): expected 1 to 64 letters, digits, '_', '.' or '-'")
+            if name in PHASES:
+                raise ValueError(f"timer({name!r}): Tandem measures that phase itself; choose another name")
+            self.steps.add(name)
+        return self.phase(name)
 
     @contextmanager
     def _traced(self, name: str, trace: Trace) -> Iterator[None]:

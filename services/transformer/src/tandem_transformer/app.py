@@ -26,7 +26,7 @@ from tandem_transformer.pipeline import Pipeline
 from tandem_transformer.predictor import GrpcPredictor
 from tandem_transformer.rest_predictor import V1Predictor, V2Predictor
 from tandem_transformer.settings import GRPC, Settings, base_url, metrics_url, options, target
-from tandem_transformer.transformer import find
+from tandem_transformer.transformer import Transformer, find
 from tandem_transformer.ui.pages import pages
 
 log = logging.getLogger("tandem.transformer")
@@ -35,7 +35,8 @@ log = logging.getLogger("tandem.transformer")
 class Gateway:
     """The running service."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, make: Callable[[], Transformer] | None = None) -> None:
+        """`make` stands for what --transformer names. Raises Fatal."""
         self._settings = settings
         metrics = TransformerMetrics(CollectorRegistry(), __version__)
         workers = settings.workers if worker.is_worker() else 1
@@ -55,7 +56,7 @@ class Gateway:
         self._link = Link(
             self._predictor,
             settings.model_name,
-            make=find(settings.transformer),
+            make=make or find(settings.transformer),
             fit=self._pipeline.fit,
             options=options(settings.transformer_options),
             pending=lambda: self.doors.ledger.in_flight > 0,
@@ -63,6 +64,11 @@ class Gateway:
             executor=self._executor,
         )
         self._watching: asyncio.Task[None] | None = None  # asks the predictor until the drain is over
+
+    @property
+    def failure(self) -> Exception | None:
+        """What the latest setup of the transformer raised; None if it did not, or was not called yet."""
+        return self._link.failure
 
     async def start(self) -> None:
         """Open both doors and watch the predictor, which decides readiness, until cancelled. Raises PortTaken."""
@@ -83,7 +89,7 @@ class Gateway:
             self._watching.cancel()
             await asyncio.wait([self._watching])
         self._executor.shutdown(wait=False, cancel_futures=True)
-        self._pipeline.close()
+        await self._pipeline.close()
         await self._predictor.close()
         log.info("stopped")
 

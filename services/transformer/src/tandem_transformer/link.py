@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Protocol
 
+from tandem.authoring import modules
 from tandem.errors import TandemError
 from tandem.lifecycle import Part
 from tandem.metadata import ModelMetadata
@@ -55,7 +57,8 @@ class Link:
         self._tell = tell  # whether the predictor answers
         self._executor = executor
         self._model: ModelMetadata | None = None
-        self._failure = ""
+        self.failure: Exception | None = None  # of the latest setup
+        self._told = ""
 
     async def watch(self, part: Part, *, follow: bool) -> None:
         """Look at the predictor until cancelled; `part` says why requests would fail, if they would.
@@ -80,9 +83,9 @@ class Link:
         except TandemError as error:
             return error.message
         except Exception as error:  # the user's setup may raise anything
-            if repr(error) != self._failure:  # it is tried again at every look; once is enough in the log
-                log.exception("setting up the transformer failed")
-                self._failure = repr(error)
+            if repr(error) != self._told:  # it is tried again at every look; once is enough in the log
+                log.exception("setting up the transformer failed: %s", modules.told(error))
+                self._told = repr(error)
             return f"the transformer's setup failed: {type(error).__name__}"
         return None
 
@@ -90,7 +93,18 @@ class Link:
         if model == self._model:
             return
         transformer = self._make()
-        await asyncio.get_running_loop().run_in_executor(self._executor, transformer.setup, model, self._options)
+        try:
+            await self._set_up(transformer, model)
+        except Exception as error:
+            self.failure = error
+            raise
+        self.failure = None
         self._fit(transformer, model)
         self._model = model
         log.info("set up %s", type(transformer).__name__, extra={"model": model.name, "inputs": len(model.inputs)})
+
+    async def _set_up(self, transformer: Transformer, model: ModelMetadata) -> None:
+        if inspect.iscoroutinefunction(transformer.setup):
+            await transformer.setup(model, self._options)
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._executor, transformer.setup, model, self._options)

@@ -15,10 +15,10 @@ from typing import Protocol
 
 from tandem.context import Context
 from tandem.doors.endpoint import ServerInfo
-from tandem.errors import NotFound, Unavailable
+from tandem.errors import InvalidInput, NotFound, Unavailable
 from tandem.inference import Arrays, Call, InferRequest, InferResponse, RequestedOutput
 from tandem.metadata import ModelMetadata, match, select
-from tandem.metrics import TransformerMetrics, afterwards
+from tandem.metrics import StepSeconds, TransformerMetrics, afterwards
 from tandem.model.classification import classify
 from tandem.model.config import ModelConfig, ModelIndex
 from tandem.model.statistics import ModelStatistics, Statistics
@@ -63,6 +63,7 @@ class Pipeline:
         self._predict_seconds = metrics.predict_seconds.labels(name)
         self._postprocess_seconds = metrics.postprocess_seconds.labels(name)
         self._hop_seconds = metrics.hop_seconds
+        self._steps = StepSeconds(metrics.step_seconds, name)
         self._hops = {shared: metrics.hop_total.labels(way) for shared, way in ((False, "socket"), (True, "shm"))}
         self._statistics = Statistics()
         self._fitted: _Fitted | None = None
@@ -75,11 +76,12 @@ class Pipeline:
         steps = [Step(transformer, name, self._executor) for name in ("preprocess", "postprocess")]
         self._fitted = _Fitted(transformer, model, *steps)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close every transformer, once no request is left."""
         for transformer in [*self._retired, *([self._fitted.transformer] if self._fitted else [])]:
             try:
-                transformer.close()
+                if closing := transformer.close():
+                    await closing
             except Exception:  # user code; the others are closed all the same
                 log.exception("%s.close failed", type(transformer).__name__)
 
@@ -153,6 +155,8 @@ class Pipeline:
         finally:
             count = partial(self._statistics.request, rows=1, success=success)
             afterwards(count, time.perf_counter() - start, call.timings)
+            if call.timings.steps:
+                afterwards(self._steps.count, call.timings)
 
     async def _run(self, request: InferRequest, call: Call) -> InferResponse:
         fitted = self._current()
@@ -163,7 +167,12 @@ class Pipeline:
                 inputs = match(inputs, declared)
             with call.timings.phase("preprocess"), self._preprocess_seconds.time():
                 inputs = await fitted.preprocess.run(inputs, context)
-        answer = await self._predict(request, inputs, fitted, call)
+        try:
+            answer = await self._predict(request, inputs, fitted, call)
+        except InvalidInput:
+            if fitted.preprocess.overridden and request.model_version in ("", *fitted.model.versions[-1:]):
+                fitted.preprocess.blame(inputs, fitted.model.inputs, context)
+            raise
         call.model_version = answer.model_version
         outputs = answer.outputs
         if fitted.postprocess.overridden:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from tandem.authoring.results import hold
 from tandem.context import Context
 from tandem.errors import Internal, TandemError
 from tandem.inference import Arrays
-from tandem.metadata import as_arrays
+from tandem.metadata import TensorSpec, as_arrays
 
 from tandem_transformer.transformer import Transformer
 
@@ -30,7 +31,9 @@ class Step:
         self._method = method
         self._is_async = inspect.iscoroutinefunction(method)
         self._executor = executor
-        self._source = f"{type(transformer).__name__}.{name}"
+        self._promised = tuple(transformer.outputs) if name == "postprocess" else ()
+        self._name = type(transformer).__name__
+        self._source = f"{self._name}.{name}"
 
     async def run(self, arrays: Arrays, context: Context) -> Arrays:
         """What the method makes of `arrays`. Raises TandemError as it is, and Internal for any other exception."""
@@ -40,7 +43,10 @@ class Step:
             else:
                 work = partial(copy_context().run, self._work, arrays, context)  # so that it knows its span
                 result = await asyncio.get_running_loop().run_in_executor(self._executor, work)
-            return as_arrays(result, self._source)
+            arrays = as_arrays(result, self._source)
+            if self._promised:
+                hold(arrays, self._promised, self._source, f"{self._name}.outputs has")
+            return arrays
         except TandemError as error:
             if isinstance(error, Internal):
                 log.error("%s", error.message, extra={"id": context.id})
@@ -48,6 +54,16 @@ class Step:
         except Exception as error:
             log.exception("%s failed", self._source, extra={"id": context.id})
             raise Internal(f"{self._source} failed; the transformer's log says more (id {context.id})") from error
+
+    def blame(self, arrays: Arrays, taken: Sequence[TensorSpec], context: Context) -> None:
+        """Raise Internal if the method is why the predictor refused `arrays`: they are not what the model takes."""
+        if len(arrays) == len(taken) == 1:  # then the name does not matter
+            arrays = {taken[0].name: next(iter(arrays.values()))}
+        try:
+            hold(arrays, taken, self._source, "the model takes")
+        except Internal as error:
+            log.error("%s", error.message, extra={"id": context.id})
+            raise
 
     def _work(self, arrays: Arrays, context: Context) -> object:
         context.deadline.check(f"{self._source} started")  # it may have waited for a thread

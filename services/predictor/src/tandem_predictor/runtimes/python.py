@@ -2,70 +2,84 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import importlib.util
-import sys
+import inspect
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tandem.errors import Internal
+from tandem.authoring import methods, modules
+from tandem.authoring.results import hold
 from tandem.inference import Arrays
 from tandem.metadata import TensorSpec, as_arrays
-from tandem.tensors import DTYPES, datatype_of
+from tandem.tensors import DTYPES
 
 from tandem_predictor.runtime import LoadError
 
 PLATFORM = "python"
+METHODS = {"load": ("path",), "predict": ("inputs",)}
 
 
 class PythonRuntime:
-    """One object of the user's class. It is loaded in the constructor and belongs to one instance."""
+    """One object of the user's class. It is loaded in the constructor and belongs to one instance.
+
+    An `async def` runs on an event loop of the instance's own, in its thread: batches still come one after another.
+    """
 
     platform = PLATFORM
 
     def __init__(self, file: Path) -> None:
-        self._model = _instantiate(file)
+        self._runner = asyncio.Runner()
+        weakref.finalize(self, self._runner.close)
+        self._model = _instantiate(file, self._runner)
         self.inputs = _specs(file, self._model, "inputs")
         self.outputs = _specs(file, self._model, "outputs")
         self.max_batch_size: int | None = _batch_size(file, self._model)
 
     def run(self, inputs: Arrays) -> Arrays:
         """Call `predict` and hold what it returns against the declared outputs; raises Internal where they differ."""
-        results = as_arrays(self._model.predict(dict(inputs)), "Model.predict")
-        for spec in self.outputs:
-            if (array := results.get(spec.name)) is None:
-                raise Internal(f"Model.predict returned no '{spec.name}', which the model declares")
-            if datatype_of(array.dtype) != spec.datatype or not spec.admits(array.shape):
-                got = f"{datatype_of(array.dtype)} {list(array.shape)}"
-                raise Internal(f"Model.predict returned '{spec.name}' as {got}, declared {spec.datatype} {spec.shape}")
+        result = self._model.predict(dict(inputs))
+        if inspect.iscoroutine(result):
+            result = self._runner.run(result)
+        results = as_arrays(result, "Model.predict")
+        hold(results, self.outputs, "Model.predict", "the model declares", extras=True)
         return {spec.name: results[spec.name] for spec in self.outputs}
 
     def warm_up(self, rows: int) -> None:
         """Nothing: `load` is the place for it, and `predict` may have effects."""
 
 
-def _instantiate(file: Path) -> Any:
+def _instantiate(file: Path, runner: asyncio.Runner) -> Any:
     """The user's object, loaded; raises LoadError saying what is wrong with the file."""
     name = f"tandem_model_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise LoadError(f"{file} is no Python module")
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up there
     try:
-        spec.loader.exec_module(module)
-        if not isinstance(getattr(module, "Model", None), type):
-            raise LoadError(f"{file} defines no class Model")
-        model = module.Model()
-        if hasattr(model, "load"):
-            model.load(file.parent)
+        module = modules.from_file(file, name)
+        cls = getattr(module, "Model", None)
+        if not isinstance(cls, type):
+            near = methods.suggestion(
+                "Model", (name for name, value in vars(module).items() if isinstance(value, type))
+            )
+            raise LoadError(f"{file} defines no class Model{near}")
+        if wrong := next(methods.problems(cls, METHODS), None):
+            raise LoadError(f"{file}: {wrong}")
+        model = cls()
+        if not callable(getattr(model, "predict", None)):
+            raise LoadError(f"{file}: Model has no method predict(self, inputs){_near_miss(cls)}")
+        loading = model.load(file.parent) if hasattr(model, "load") else None
+        if inspect.iscoroutine(loading):
+            runner.run(loading)
+        return model
     except LoadError:
         raise
     except Exception as error:  # user code may raise anything
-        raise LoadError(f"{file}: loading failed: {error!r}") from error
-    if not callable(getattr(model, "predict", None)):
-        raise LoadError(f"{file}: Model has no method predict(inputs) -> outputs")
-    return model
+        modules.report(f"loading {file} failed", error)
+        raise LoadError(f"{file}: loading failed: {modules.told(error)}") from error
+
+
+def _near_miss(cls: type) -> str:
+    return methods.suggestion("predict", (name for name, value in vars(cls).items() if callable(value)))
 
 
 def _specs(file: Path, model: Any, kind: str) -> Sequence[TensorSpec]:

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tandem.context import Context
 from tandem.errors import Internal, InvalidInput
+from tandem.inference import Arrays
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.tensors import DTYPES, objects
 
 from tandem_transformer.transformer import Transformer
 from tandem_transformer.transformers import pixels
 
-Arrays = dict[str, NDArray[np.generic]]
 FEW = 16 * 1024  # scores that are ranked on the event loop; more would hold it too long
 MAX_IMAGES = 256  # of one request; a file of 70 bytes becomes 147 KiB of pixels
 OPTIONS = frozenset({"top_k", "labels", "mean", "std", "size", "input", "output", "max_pixels", "max_images"})
@@ -64,11 +64,14 @@ class ImageClassification(Transformer):
         self._mean = _channels(options.get("mean", "127"))
         self._std = _channels(options.get("std", "128"))
         self._wanted = wanted(_one(model.inputs or (_ASSUMED,), options.get("input", ""), "input"), options)
+        scores = [spec for spec in model.outputs if options.get("output") in (None, spec.name)][:1]
+        classes = scores[0].shape[-1] if scores and scores[0].shape else -1
+        best = min(self._top_k, classes) if classes > 0 else -1
         self._scores = options.get("output") or (model.outputs[0].name if model.outputs else "")
         self.outputs = (
-            TensorSpec("output-0", "FP32", (-1, self._top_k)),
-            TensorSpec("labels", "BYTES", (-1, self._top_k)),
-            TensorSpec("classes", "INT64", (-1, self._top_k)),
+            TensorSpec("output-0", "FP32", (-1, best)),
+            TensorSpec("labels", "BYTES", (-1, best)),
+            TensorSpec("classes", "INT64", (-1, best)),
         )
 
     def preprocess(self, inputs: Arrays, context: Context) -> Arrays:
