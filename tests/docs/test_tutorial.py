@@ -19,6 +19,7 @@ TOLERANCE = 0.0001
 HOME = f"PATH={Path(sys.executable).parent}:$PATH; export PYTHONWARNINGS=ignore;"
 
 
+@pytest.mark.system
 @pytest.mark.timeout(180)
 def test_a_newcomer_gets_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
