@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from tandem import TensorSpec
+from tandem import Arrays, TensorSpec
 
 MEMBERS = ("neighbours", "perceptron")  # NAME.onnx beside this file
 
@@ -31,7 +31,7 @@ class Model:
         options.intra_op_num_threads = 1
         self._members = [ort.InferenceSession(path / f"{name}.onnx", options) for name in MEMBERS]
 
-    def predict(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def predict(self, inputs: Arrays) -> Arrays:
         """The rows of a whole batch at once."""
         pixels = inputs["image"].reshape(-1, 64)
         said = np.stack([member.run(["probabilities"], {"pixels": pixels})[0] for member in self._members])

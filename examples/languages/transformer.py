@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from tandem import Context, InvalidInput, ModelMetadata, TensorSpec
+from tandem import Arrays, Context, InvalidInput, ModelMetadata, TensorSpec
 from tandem_transformer import Transformer
 from tokenizers import Tokenizer
 
-Arrays = dict[str, np.ndarray]
 LONGEST = 512  # tokens that are looked at
 STEP = 16  # T is a multiple of it, so that requests of about the same length share a batch
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from tandem import Context, ModelMetadata, TensorSpec
+from tandem import Arrays, Context, ModelMetadata, TensorSpec
 from tandem_transformer import Transformer
 from tandem_transformer.transformers import pixels
 
-Arrays = dict[str, np.ndarray]
 LONGEST = 960  # pixels of the longer side, as the model sees the photo; more finds smaller text, and takes longer
 STRIDE = 32  # the model halves its image five times
 LIKELY = 0.3  # of a pixel of text
