@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -14,8 +15,11 @@ from pathlib import Path
 import onnx
 import pytest
 from harness import DIGITS, ROOT, Process
+from tandem import settings
 from tandem_cli.__main__ import main
 from tandem_cli.new import names, scaffold
+from tandem_predictor.settings import Settings as PredictorSettings
+from tandem_transformer.settings import Settings as TransformerSettings
 from tandem_transformer.transformer import find
 
 TANDEM = (sys.executable, "-m", "tandem_cli")
@@ -201,3 +205,13 @@ def test_weights_beside_a_model_come_with_it(new, tmp_path):
     (tmp_path / "big.onnx.data").write_text("weights")
     new("transformer", "mine", file)
     assert sorted(os.listdir("mine/model")) == ["big.onnx.data", "model.onnx"]
+
+
+@pytest.mark.parametrize(("kind", "cls"), [("transformer", TransformerSettings), ("predictor", PredictorSettings)])
+def test_the_image_is_told_by_variables_that_the_service_reads(new, kind, cls):
+    new(kind, "mine")
+    given = re.findall(r"(TANDEM_\w+)=(\S+)", Path("mine/Containerfile").read_text())
+    parsed, problems = settings.parse(cls, f"tandem-{kind}", "", [], dict(given))
+    assert not problems
+    assert set(parsed.sources.values()) == {"default", *(name for name, _ in given)}
+    assert len(given) > 0

@@ -104,6 +104,21 @@ def test_a_bad_value_is_one_line_and_status_2() -> None:
     assert process.lines[0].startswith("tandem: --max_batch_size: got 'none', expected an integer from 1 to 65536")
 
 
+def test_a_class_that_does_not_fit_is_one_line_and_status_2(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from tandem_transformer import Transformer\n\n"
+        "class Mine(Transformer):\n    def preprocess(self, inputs):\n        return inputs\n"
+    )
+    process = up(*ports(), f"--model_dir={DIGITS}", f"--transformer={file}")
+    assert process.end() == 2
+    told = (
+        f"--transformer={file}: Mine.preprocess is preprocess(self, inputs), expected preprocess(self, inputs, context)"
+    )
+    assert [line for line in process.lines if "--transformer" in line] == [f"transformer | tandem-transformer: {told}"]
+    assert "Traceback" not in process.log
+
+
 def child(parent: Process, module: str) -> int:
     """The process id of the child that runs `module`."""
     task = Path(f"/proc/{parent.process.pid}/task/{parent.process.pid}/children")
