@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from tandem import lifecycle
 from tandem.lifecycle import Fatal
@@ -22,6 +23,8 @@ def main() -> int:
 
 def make(settings: Settings) -> Predictor:
     """The predictor of `settings`; raises Fatal if there is no model."""
+    if settings.model_class:
+        return Predictor(settings, Path())
     if (folder := model_folder(settings)) is None:
         raise Fatal(NO_MODEL)
     return Predictor(settings, folder)

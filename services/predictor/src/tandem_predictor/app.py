@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from tandem import cpus
 from tandem.doors.doors import Doors
 from tandem.doors.rest.door import alone
 from tandem.errors import InvalidInput, NotFound
+from tandem.kserve import PREFIX
 from tandem.memory.regions import Regions
 from tandem.metadata import ModelMetadata
 from tandem.metrics import PredictorMetrics
@@ -37,10 +39,10 @@ class Predictor:
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings = settings
-        self._files = discover(folder, settings.model_name, allow_python=settings.allow_python_models)
+        self._folder = folder
+        self._files = self._discover(settings.model_name)
         self._repository = Repository(self._files)
         self._metrics = PredictorMetrics(CollectorRegistry(), __version__)
-        self._folder = folder
         reload = self._reload if settings.model_control == "explicit" else None
         extensions = ["system_shared_memory"] if settings.enable_system_shared_memory else []
         models = Models(self._repository, self._metrics, reload, extensions)
@@ -90,7 +92,7 @@ class Predictor:
     async def _reload(self, name: str) -> None:
         """Look for the model's files again and load each; raises NotFound or, if it cannot be loaded, InvalidInput."""
         try:
-            files = discover(self._folder, "", allow_python=self._settings.allow_python_models)
+            files = self._discover("")
             chosen = [file for file in files if file.name == name]
             if len({file.name for file in files}) == 1 and self._settings.model_name == name:
                 chosen = [ModelFile(name, file.version, file.file) for file in files]
@@ -104,15 +106,27 @@ class Predictor:
             log.error("loading failed", extra={"model": name, "reason": str(error)})
             raise InvalidInput(f"model '{name}' cannot be loaded; the predictor's log says why") from error
 
+    def _discover(self, name: str) -> list[ModelFile]:
+        """The models of the folder, or the class in its place; raises LoadError."""
+        settings = self._settings
+        if not settings.model_class:
+            return discover(self._folder, name, allow_python=settings.allow_python_models)
+        if not settings.allow_python_models:
+            raise LoadError(f"--model_class={settings.model_class} is only run with --allow_python_models")
+        return [ModelFile(settings.model_name or "model", "1", Path(settings.model_class))]
+
     def _load(self, file: ModelFile) -> list[Runtime]:
         """The runtimes of a model, warmed up; blocking. Raises LoadError."""
         available = cpus.available()
-        instances = self._settings.instances or (1 if file.file.suffix == ".py" else min(2, available))
+        instances = self._settings.instances or (1 if file.is_python else min(2, available))
         threads = self._settings.threads or max(1, available // instances)
         lonely = available if not (self._settings.instances or self._settings.threads) else 0
-        runtimes = open_runtimes(
-            file.file, instances=instances, threads=threads, device=self._settings.device, lonely_threads=lonely
-        )
+        if self._settings.model_class:
+            runtimes = self._open_class(instances)
+        else:
+            runtimes = open_runtimes(
+                file.file, instances=instances, threads=threads, device=self._settings.device, lonely_threads=lonely
+            )
         sizes = {1, self._max_rows(runtimes[0])} if batchable(runtimes[0]) else {1}
         for rows in sorted(sizes):
             try:
@@ -123,6 +137,13 @@ class Predictor:
             "loaded", extra={"model": file.name, "version": file.version, "instances": instances, "threads": threads}
         )
         return runtimes
+
+    def _open_class(self, instances: int) -> list[Runtime]:
+        if not self._settings.model_class.startswith(PREFIX):
+            raise LoadError(f"--model_class={self._settings.model_class}: expected kserve:module:Class")
+        from tandem_predictor.runtimes import kserve  # noqa: PLC0415 - only who asks for it pays for it
+
+        return kserve.open_runtimes(self._settings, sys.argv[1:], instances=instances)
 
     def _model(self, file: ModelFile, runtimes: list[Runtime]) -> LoadedModel:
         first, max_rows = runtimes[0], self._max_rows(runtimes[0])
@@ -146,7 +167,7 @@ class Predictor:
         config = ModelConfig(
             name=file.name,
             platform=first.platform,
-            backend="onnxruntime" if file.file.suffix == ".onnx" else "python",
+            backend="python" if file.is_python else "onnxruntime",
             max_batch_size=max_rows if batchable(first) else 0,
             max_queue_delay_us=settings.max_queue_delay_us,
             inputs=metadata.inputs,

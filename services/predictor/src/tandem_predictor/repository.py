@@ -27,7 +27,12 @@ class ModelFile:
 
     name: str
     version: str
-    file: Path
+    file: Path  # of a --model_class, the class
+
+    @property
+    def is_python(self) -> bool:
+        """Whether its user's code runs it."""
+        return self.file.suffix != ".onnx"
 
 
 @dataclass(frozen=True, slots=True)
