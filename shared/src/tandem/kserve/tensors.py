@@ -80,9 +80,9 @@ def _array(tensor: Any) -> Array:
         data = tensor.data
     if data is not None:  # as it is: as_numpy would copy it
         same = tensor.datatype == "BYTES" or data.dtype == DTYPES.get(tensor.datatype)
-        return (data if same else data.astype(DTYPES[tensor.datatype])).reshape(tensor.shape)
-    array: Array = tensor.as_numpy()
-    return array
+        array: Array = (data if same else data.astype(DTYPES[tensor.datatype])).reshape(tensor.shape)
+        return array
+    return np.asarray(tensor.as_numpy())
 
 
 def _from_entry(entry: Mapping[str, Any]) -> Array:
