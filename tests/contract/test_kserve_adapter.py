@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 from contract.client import Reply, ask
 from foreign import environment
 from harness import FLOATS_MODEL, ROOT, Pair, Process, Service, launch_transformer, start_predictor, start_transformer
+from pages import block
 from parts import shared
 
 HERE = Path(__file__).parent
@@ -147,6 +149,25 @@ def test_texts_come_as_json_has_them_and_the_constructor_gets_what_it_asks_for(s
         assert reply.json["outputs"][0]["data"] == expected
 
 
+def test_the_class_of_the_page_bring_what_you_have_runs_by_its_command(
+    sums: Service, python: str, tmp_path: Path
+) -> None:
+    page = "docs/bring-what-you-have.md"
+    (tmp_path / "celsius.py").write_text(block(page, "import argparse"))
+    flags = shlex.split(block(page, "tandem-transformer"))[1:]
+    mine = [flag.replace("celsius.py", str(tmp_path / "celsius.py")) for flag in flags if "host" not in flag]
+    service = start_transformer(sums.grpc_port, *mine, python=python)
+    try:
+        tensor = {"name": "fahrenheit", "shape": [1, 3], "datatype": "FP32", "data": [32, 212, -40]}
+        reply = ask(f"{service.url}/v2/models/sums/infer", "POST", {"inputs": [tensor]}, JSON)
+        assert (reply.json["outputs"][0]["data"], reply.headers["x-unit"]) == ([60], "C")
+        refused = {"inputs": [{**tensor, "data": [0, 0, -500]}]}
+        reply = ask(f"{service.url}/v2/models/sums/infer", "POST", refused, JSON)
+        assert (reply.status, reply.json["error"]) == (400, "colder than absolute zero")
+    finally:
+        assert service.process.stop() == 0
+
+
 def test_a_predictor_is_made_ready_as_kserves_server_does_and_declares_its_tensors(python: str) -> None:
     predictor = start_predictor(
         NAMED, f"--model_class=kserve:{AUTHORED}:Summing", "--allow_python_models", python=python
@@ -177,7 +198,9 @@ def test_what_only_the_user_can_mend_is_one_line_and_status_2(python: str, sums:
         f"--transformer=kserve:{AUTHORED}:Texts"
     )
     assert f"{AUTHORED} defines no subclass Absent of kserve.Model" in ends(f"--transformer=kserve:{AUTHORED}:Absent")
-    assert "install it: pip install 'kserve>=0.21'" in ends(f"--transformer=kserve:{AUTHORED}:Twice", with_kserve=False)
+    assert "install it: pip install 'tandem-shared[kserve]'" in ends(
+        f"--transformer=kserve:{AUTHORED}:Twice", with_kserve=False
+    )
     own = f"--model_class=kserve:{AUTHORED}:Unready"
     process = Process.python("tandem_predictor", own, "--allow_python_models", "--http_port=0", python=python)
     assert process.end() == 2

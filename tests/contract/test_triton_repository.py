@@ -11,6 +11,7 @@ import pytest
 from contract.client import ask
 from foreign import triton
 from harness import DIGITS, Process, Service, start_predictor
+from pages import block
 
 HERE = Path(__file__).parent
 DESCRIBED = """
@@ -41,7 +42,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(repository: Path) -> Iterator[Service]:
-    predictor = start_predictor(f"--model_dir={repository}")
+    command = block("docs/bring-what-you-have.md", "tandem-predictor")
+    predictor = start_predictor(*command.replace("=repository", f"={repository}").split()[1:])
     yield predictor
     assert predictor.process.stop() == 0
 

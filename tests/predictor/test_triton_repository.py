@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from harness import DIGITS
 from tandem.codec import config_file
+from tandem_predictor.foreign.described import Described
+from tandem_predictor.foreign.terms import Terms, terms
 from tandem_predictor.repository import discover
 from tandem_predictor.runtime import LoadError, batchable
 from tandem_predictor.runtimes import open_runtimes
 from tandem_predictor.settings import Settings
-from tandem_predictor.triton.described import Described
-from tandem_predictor.triton.terms import Terms, terms
 
 X = 'input [{ name: "image" data_type: TYPE_FP32 dims: [ 8, 8 ] }]'
 Y = 'output [{ name: "probabilities" data_type: TYPE_FP32 dims: [ 10 ] }]'

@@ -27,15 +27,15 @@ from tandem.model.statistics import Statistics
 
 from tandem_predictor import __version__
 from tandem_predictor.batcher import Batcher, Limits
+from tandem_predictor.foreign.described import Described
+from tandem_predictor.foreign.description import NAME
+from tandem_predictor.foreign.terms import Terms
+from tandem_predictor.foreign.terms import terms as make_terms
 from tandem_predictor.models import Models
 from tandem_predictor.repository import LoadedModel, ModelFile, Repository, discover
 from tandem_predictor.runtime import LoadError, Runtime, batchable
 from tandem_predictor.runtimes import open_runtimes
 from tandem_predictor.settings import Settings
-from tandem_predictor.triton.described import Described
-from tandem_predictor.triton.description import NAME
-from tandem_predictor.triton.terms import Terms
-from tandem_predictor.triton.terms import terms as make_terms
 from tandem_predictor.worker import Worker
 
 log = logging.getLogger("tandem.predictor")
@@ -168,7 +168,7 @@ class Predictor:
     def _open_class(self, instances: int) -> list[Runtime]:
         if not self._settings.model_class.startswith(PREFIX):
             raise LoadError(f"--model_class={self._settings.model_class}: expected kserve:module:Class")
-        from tandem_predictor.runtimes import kserve  # noqa: PLC0415 - only who asks for it pays for it
+        from tandem_predictor.foreign import kserve  # noqa: PLC0415 - only who asks for it pays for it
 
         return kserve.open_runtimes(self._settings, sys.argv[1:], instances=instances)
 

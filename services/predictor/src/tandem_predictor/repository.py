@@ -19,10 +19,10 @@ from tandem.model.config import ModelConfig, ModelIndex
 from tandem.model.statistics import Statistics
 
 from tandem_predictor.batcher import Batcher
+from tandem_predictor.foreign import description
+from tandem_predictor.foreign.description import Description
 from tandem_predictor.runtime import LoadError
 from tandem_predictor.runtimes import FILES
-from tandem_predictor.triton import description
-from tandem_predictor.triton.description import Description
 
 
 @dataclass(frozen=True, slots=True)

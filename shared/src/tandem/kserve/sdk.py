@@ -64,7 +64,7 @@ def load(flag: str, setting: Setting) -> Any:
             return importlib.import_module("kserve")
     except (ImportError, SystemExit) as error:
         raise Fatal(
-            f"{flag}: KServe's SDK cannot be imported ({error}); install it: pip install 'kserve>=0.21' 'protobuf<7'"
+            f"{flag}: KServe's SDK cannot be imported ({error}); install it: pip install 'tandem-shared[kserve]'"
         ) from error
 
 

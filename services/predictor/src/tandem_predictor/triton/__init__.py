@@ -1,1 +1,0 @@
-"""A model that a Triton repository describes: its config.pbtxt, read and held to."""
