@@ -23,6 +23,7 @@ FLOATS_MODEL = ROOT / ".cache" / "variants" / "efficientnet-lite0-floats"
 DIGITS = ROOT / "tests" / "models" / "digits"
 PHOTOS = ROOT / "examples" / "image-classification" / "photos"
 SHARED = ROOT.parent / "shared"  # the design folder's seed request, where it is laid beside the checkout
+SOURCES = [ROOT / "shared" / "src", *(ROOT / "services" / name / "src" for name in ("predictor", "transformer"))]
 PATIENCE = 30.0
 INHERITED = dict(os.environ)
 # With that support gRPC's core runs code of its own in a child before its exec, and now and then aborts there.
@@ -51,10 +52,17 @@ class Process:
 
     @classmethod
     def python(
-        cls, module: str, *arguments: str, env: dict[str, str] | None = None, within: tuple[str, ...] = ()
+        cls,
+        module: str,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        within: tuple[str, ...] = (),
+        python: str = sys.executable,
     ) -> Process:
-        """A module of ours, run by the command `within` if one is given."""
-        return cls(*within, sys.executable, "-m", module, *arguments, env=env)
+        """A module of ours, run by the command `within` if one is given, under another `python` if one is."""
+        if python != sys.executable:
+            env = {"PYTHONPATH": os.pathsep.join(map(str, SOURCES)), **(env or {})}
+        return cls(*within, python, "-m", module, *arguments, env=env)
 
     def wait_for(self, found: Callable[[str], Any], patience: float = PATIENCE) -> Any:
         """What `found` makes of the first line that it knows; fails if the process ends or patience does."""
@@ -129,10 +137,11 @@ def start_predictor(
     grpc_port: int = 0,
     env: dict[str, str] | None = None,
     within: tuple[str, ...] = (),
+    python: str = sys.executable,
 ) -> Service:
     ports = (f"--http_port={http_port}", f"--grpc_port={grpc_port}")
     shared = ("--host=127.0.0.1", "--log_format=json", "--drain_idle=0.6")
-    process = Process.python("tandem_predictor", *ports, *shared, *flags, env=env, within=within)
+    process = Process.python("tandem_predictor", *ports, *shared, *flags, env=env, within=within, python=python)
     entry = process.entry("ready")
     return Service(process, entry["http_port"], entry["grpc_port"])
 
@@ -143,12 +152,17 @@ def start_transformer(
     wait: bool = True,
     env: dict[str, str] | None = None,
     within: tuple[str, ...] = (),
+    python: str = sys.executable,
 ) -> Service:
-    return met(launch_transformer(predictor_port, *flags, env=env, within=within), wait=wait)
+    return met(launch_transformer(predictor_port, *flags, env=env, within=within, python=python), wait=wait)
 
 
 def launch_transformer(
-    predictor_port: int, *flags: str, env: dict[str, str] | None = None, within: tuple[str, ...] = ()
+    predictor_port: int,
+    *flags: str,
+    env: dict[str, str] | None = None,
+    within: tuple[str, ...] = (),
+    python: str = sys.executable,
 ) -> Process:
     return Process.python(
         "tandem_transformer",
@@ -156,6 +170,7 @@ def launch_transformer(
         *(f"--predictor_host=127.0.0.1:{predictor_port}", *flags),
         env=env,
         within=within,
+        python=python,
     )
 
 

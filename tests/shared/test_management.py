@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from google.protobuf.json_format import MessageToDict
-from tandem.codec import management
+from google.protobuf.json_format import MessageToDict, ParseDict
+from tandem.codec import config_file, management
 from tandem.errors import InvalidInput
 from tandem.metadata import TensorSpec
 from tandem.model.config import ModelConfig, ModelIndex
 from tandem.model.statistics import ModelStatistics, Statistics
+from tandem.oip import model_config_pb2 as pb
 from tandem.tensors import DTYPES
 from tandem.timings import Timings
 
@@ -32,11 +33,30 @@ def config(**more):
     return ModelConfig(name="m", platform="onnx", inputs=inputs, outputs=[TensorSpec("y", "BF16", (-1, 2))], **given)
 
 
+FILE = """
+name: "m" max_batch_size: 8 default_model_filename: "net.onnx"
+input [{ name: "x" data_type: TYPE_FP32 dims: [ 3, 224 ] reshape { shape: [ 672 ] } }]
+input [{ name: "t" data_type: TYPE_STRING dims: [ 1 ] reshape { shape: [ ] } }]
+output [{ name: "y" data_type: TYPE_BF16 dims: [ 2 ] label_filename: "labels.txt" }]
+dynamic_batching {
+  preferred_batch_size: [ 4, 8 ] priority_levels: 3 default_priority_level: 2
+  default_queue_policy { max_queue_size: 9 }
+}
+instance_group [{ count: 2 kind: KIND_CPU }, { count: 1 kind: KIND_GPU gpus: [ 0 ] }]
+version_policy { specific { versions: [ 1, 3 ] } }
+parameters { key: "threads" value { string_value: "2" } }
+"""
+
+
 @pytest.mark.parametrize("rows", [0, 4])
-def test_the_configuration_is_the_same_as_message_and_as_json(rows):
-    document = management.config_document(config(max_batch_size=rows))
-    assert as_dict(management.config_message(config(max_batch_size=rows))) == document
+@pytest.mark.parametrize("file", ["", FILE], ids=["no file", "config.pbtxt"])
+def test_the_configuration_is_the_same_as_message_and_as_json(rows, file):
+    declared = config_file.decode(file)[0] if file else None
+    shown = config(max_batch_size=rows, declared=declared)
+    document = management.config_document(shown)
+    assert ParseDict(document, pb.ModelConfig()) == management.config_message(shown)
     assert ("dynamic_batching" in document) == bool(rows)
+    assert ("version_policy" in document) == bool(file)
 
 
 def test_the_batch_dimension_is_left_out_where_the_model_batches():
@@ -48,7 +68,7 @@ def test_the_batch_dimension_is_left_out_where_the_model_batches():
 @pytest.mark.parametrize("datatype", DTYPES)
 def test_every_datatype_has_a_number_in_the_configuration(datatype):
     one = ModelConfig("m", "", "", 0, 0, [TensorSpec("x", datatype, (1,))], [])
-    assert as_dict(management.config_message(one)) == management.config_document(one)
+    assert ParseDict(management.config_document(one), pb.ModelConfig()) == management.config_message(one)
 
 
 def test_statistics_are_the_same_as_message_and_as_json():

@@ -41,6 +41,7 @@ class InferRequest:
     outputs: tuple[RequestedOutput, ...] = ()
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     raw: bool = True  # came as raw bytes, so it is answered as raw bytes
+    document: bytes | None = None  # a V1 body, for an endpoint that reads it itself
 
     @property
     def priority(self) -> int:
@@ -65,6 +66,7 @@ class InferResponse:
     outputs: Arrays
     id: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    document: bytes | None = None  # the body of a V1 answer, where the endpoint has made it itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Call:
     batch_rows: int = 0
     size: int = 0  # bytes of its request that are held; the ledger counts them
     shared_memory: bool = False  # the way of its tensors to the predictor
+    reply_headers: Mapping[str, str] | None = None  # that the author's code adds to the answer
 
     def begin(self, request: InferRequest) -> None:
         """Take the request's id, or find one, and its `timeout`.

@@ -45,6 +45,7 @@ class ModelMetadata:
     inputs: Sequence[TensorSpec]
     outputs: Sequence[TensorSpec]
     properties: Mapping[str, str] = field(default_factory=dict)
+    documents: bool = False  # whether it reads V1 bodies itself
 
 
 def match(inputs: Mapping[str, NDArray[np.generic]], specs: Sequence[TensorSpec]) -> dict[str, NDArray[np.generic]]:

@@ -139,6 +139,12 @@ def flags(cls: type[Any]) -> dict[str, Flag]:
     return {item.name: item.metadata["flag"] for item in fields(cls)}
 
 
+def given(cls: type[Any], program: str, argv: Sequence[str], environ: Mapping[str, str]) -> frozenset[str]:
+    """The names of the flags that their user has set, on the command line or by variables."""
+    sources = parse(cls, program, "", argv, environ)[0].sources
+    return frozenset(name for name, source in sources.items() if source != "default")
+
+
 def describe(settings: object, parsed: Parsed) -> str:
     """The effective settings, one a line, with the source of each: what --print_config prints."""
     rows = [(f"--{name}={show(getattr(settings, name))}", parsed.sources[name]) for name in parsed.values]

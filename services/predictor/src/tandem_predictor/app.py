@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from tandem import cpus
 from tandem.doors.doors import Doors
 from tandem.doors.rest.door import alone
 from tandem.errors import InvalidInput, NotFound
+from tandem.kserve import PREFIX
+from tandem.lifecycle import Fatal
 from tandem.memory.regions import Regions
 from tandem.metadata import ModelMetadata
 from tandem.metrics import PredictorMetrics
@@ -22,6 +27,10 @@ from tandem.model.statistics import Statistics
 
 from tandem_predictor import __version__
 from tandem_predictor.batcher import Batcher, Limits
+from tandem_predictor.foreign.described import Described
+from tandem_predictor.foreign.description import NAME
+from tandem_predictor.foreign.terms import Terms
+from tandem_predictor.foreign.terms import terms as make_terms
 from tandem_predictor.models import Models
 from tandem_predictor.repository import LoadedModel, ModelFile, Repository, discover
 from tandem_predictor.runtime import LoadError, Runtime, batchable
@@ -35,12 +44,13 @@ log = logging.getLogger("tandem.predictor")
 class Predictor:
     """The running service."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, given: Collection[str] = ()) -> None:
         self._settings = settings
-        self._files = discover(folder, settings.model_name, allow_python=settings.allow_python_models)
+        self._given = given  # the flags that the user has set, which win over a config.pbtxt
+        self._folder = folder
+        self._files = self._discover(settings.model_name)
         self._repository = Repository(self._files)
         self._metrics = PredictorMetrics(CollectorRegistry(), __version__)
-        self._folder = folder
         reload = self._reload if settings.model_control == "explicit" else None
         extensions = ["system_shared_memory"] if settings.enable_system_shared_memory else []
         models = Models(self._repository, self._metrics, reload, extensions)
@@ -65,9 +75,8 @@ class Predictor:
         """Open both doors, then load and warm the models; ready when it returns. Raises PortTaken or LoadError."""
         await self.doors.open(self._settings.grpc_socket)
         try:
-            for file in self._files:
-                await self._add(file)
-        except LoadError:
+            await self._add_all()
+        except Fatal:
             await self.doors.close()  # gRPC's server does not survive the event loop in silence
             raise
         self._loaded.set(None)
@@ -83,6 +92,21 @@ class Predictor:
         self._loader.shutdown(wait=False, cancel_futures=True)
         log.info("stopped")
 
+    async def _add_all(self) -> None:
+        """Load every model. One with a config.pbtxt may fail while others are served; raises LoadError."""
+        failure = None
+        for file in self._files:
+            try:
+                await self._add(file)
+            except LoadError as error:
+                if file.description is None:
+                    raise
+                log.error("loading failed", extra={"model": file.name, "reason": str(error)})
+                self._repository.fail(file.name, file.version)
+                failure = failure or error
+        if failure and not self._repository.loaded():
+            raise failure
+
     async def _add(self, file: ModelFile) -> None:
         runtimes = await asyncio.get_running_loop().run_in_executor(self._loader, self._load, file)
         self._repository.add(self._model(file, runtimes))
@@ -90,10 +114,10 @@ class Predictor:
     async def _reload(self, name: str) -> None:
         """Look for the model's files again and load each; raises NotFound or, if it cannot be loaded, InvalidInput."""
         try:
-            files = discover(self._folder, "", allow_python=self._settings.allow_python_models)
+            files = self._discover("")
             chosen = [file for file in files if file.name == name]
             if len({file.name for file in files}) == 1 and self._settings.model_name == name:
-                chosen = [ModelFile(name, file.version, file.file) for file in files]
+                chosen = [replace(file, name=name) for file in files]
             if not chosen:
                 raise NotFound(f"model '{name[:100]}' is not in the repository")
             self._files = [file for file in self._files if file.name != name] + chosen
@@ -104,16 +128,33 @@ class Predictor:
             log.error("loading failed", extra={"model": name, "reason": str(error)})
             raise InvalidInput(f"model '{name}' cannot be loaded; the predictor's log says why") from error
 
+    def _discover(self, name: str) -> list[ModelFile]:
+        """The models of the folder, or the class in its place; raises LoadError."""
+        settings = self._settings
+        if not settings.model_class:
+            return discover(self._folder, name, allow_python=settings.allow_python_models)
+        if not settings.allow_python_models:
+            raise LoadError(f"--model_class={settings.model_class} is only run with --allow_python_models")
+        return [ModelFile(settings.model_name or "model", "1", Path(settings.model_class))]
+
     def _load(self, file: ModelFile) -> list[Runtime]:
         """The runtimes of a model, warmed up; blocking. Raises LoadError."""
-        available = cpus.available()
-        instances = self._settings.instances or (1 if file.file.suffix == ".py" else min(2, available))
+        if file.description and file.description.problem:
+            raise LoadError(file.description.problem)
+        terms, available = self._terms(file), cpus.available()
+        instances = terms.instances or (1 if file.is_python else min(2, available))
         threads = self._settings.threads or max(1, available // instances)
-        lonely = available if not (self._settings.instances or self._settings.threads) else 0
-        runtimes = open_runtimes(
-            file.file, instances=instances, threads=threads, device=self._settings.device, lonely_threads=lonely
-        )
-        sizes = {1, self._max_rows(runtimes[0])} if batchable(runtimes[0]) else {1}
+        lonely = available if not (terms.instances or self._settings.threads) else 0
+        if self._settings.model_class:
+            runtimes = self._open_class(instances)
+        else:
+            runtimes = open_runtimes(
+                file.file, instances=instances, threads=threads, device=terms.device, lonely_threads=lonely
+            )
+        if file.description:
+            source = str(file.description.folder / NAME)
+            runtimes = [Described(runtime, file.description.declared, source) for runtime in runtimes]
+        sizes = {1, _max_rows(runtimes[0], terms)} if batchable(runtimes[0]) else {1}
         for rows in sorted(sizes):
             try:
                 runtimes[0].warm_up(rows)
@@ -124,13 +165,20 @@ class Predictor:
         )
         return runtimes
 
+    def _open_class(self, instances: int) -> list[Runtime]:
+        if not self._settings.model_class.startswith(PREFIX):
+            raise LoadError(f"--model_class={self._settings.model_class}: expected kserve:module:Class")
+        from tandem_predictor.foreign import kserve  # noqa: PLC0415 - only who asks for it pays for it
+
+        return kserve.open_runtimes(self._settings, sys.argv[1:], instances=instances)
+
     def _model(self, file: ModelFile, runtimes: list[Runtime]) -> LoadedModel:
-        first, max_rows = runtimes[0], self._max_rows(runtimes[0])
+        first, terms, description = runtimes[0], self._terms(file), file.description
+        max_rows = _max_rows(first, terms)
         name = f"{file.name}/{file.version}"
         workers = [Worker(runtime, f"{name}#{index}", max_rows) for index, runtime in enumerate(runtimes)]
-        settings = self._settings
-        delay = settings.max_queue_delay_us / 1e6
-        limits = Limits(max_rows, settings.max_queue_size, delay, settings.inference_timeout)
+        delay = terms.max_queue_delay_us / 1e6
+        limits = Limits(max_rows, terms.max_queue_size, delay, self._settings.inference_timeout)
         metrics = self._metrics.for_model(file.name)
         statistics = Statistics()
         batcher = Batcher(
@@ -146,13 +194,18 @@ class Predictor:
         config = ModelConfig(
             name=file.name,
             platform=first.platform,
-            backend="onnxruntime" if file.file.suffix == ".onnx" else "python",
+            backend="python" if file.is_python else "onnxruntime",
             max_batch_size=max_rows if batchable(first) else 0,
-            max_queue_delay_us=settings.max_queue_delay_us,
+            max_queue_delay_us=terms.max_queue_delay_us,
             inputs=metadata.inputs,
             outputs=metadata.outputs,
+            declared=description.declared if description else None,
         )
-        return LoadedModel(metadata, file.version, config, statistics, batcher)
+        labels = description.labels() if description else {}
+        return LoadedModel(metadata, file.version, config, statistics, batcher, labels, terms.default_priority)
+
+    def _terms(self, file: ModelFile) -> Terms:
+        return make_terms(self._settings, self._given, file.description.declared if file.description else None)
 
     def _changed(self, name: str, reason: str | None) -> None:
         """A model hangs, or does so no longer."""
@@ -161,9 +214,10 @@ class Predictor:
             self._hanging[name] = reason
         self._health.set(next((f"model '{other}': {why}" for other, why in self._hanging.items()), None))
 
-    def _max_rows(self, runtime: Runtime) -> int:
-        own = runtime.max_batch_size
-        return self._settings.max_batch_size if own is None else max(1, min(own, self._settings.max_batch_size))
+
+def _max_rows(runtime: Runtime, terms: Terms) -> int:
+    own = runtime.max_batch_size
+    return terms.max_batch_size if own is None else max(1, min(own, terms.max_batch_size))
 
 
 async def _with_triton(models: Models, own: bytes) -> bytes:

@@ -110,7 +110,7 @@ class Models:
 
     async def _run(self, model: LoadedModel, request: InferRequest, call: Call, inputs: Arrays) -> InferResponse:
         start = time.perf_counter()
-        outcome = await model.batcher.submit(inputs, call.deadline, request.priority)
+        outcome = await model.batcher.submit(inputs, call.deadline, request.priority or model.default_priority)
         predict_seconds = self._metrics.predict_seconds.labels(model.metadata.name)
         afterwards(predict_seconds.observe, time.perf_counter() - start)
         for phase in ("queue", "batch", "inference"):
@@ -122,7 +122,7 @@ class Models:
             model_name=model.metadata.name,
             model_version=model.version,
             id=call.id,
-            outputs=classify(select(outcome.outputs, request.output_names), request.outputs),
+            outputs=classify(select(outcome.outputs, request.output_names), request.outputs, model.labels),
         )
 
 

@@ -11,6 +11,14 @@ from tandem.doors.settings import PORT, SECONDS, DoorSettings
 from tandem.settings import boolean, choice, flag, integer, text
 
 
+def assignments(given: str) -> tuple[str, ...]:
+    """A parser of `name=value` with commas between."""
+    entries = tuple(entry.strip() for entry in given.split(",") if entry.strip())
+    if not all("=" in entry for entry in entries):
+        raise ValueError("name=value,name=value")
+    return entries
+
+
 @dataclass(frozen=True, slots=True)
 class Settings(DoorSettings):
     """What the predictor adds to the flags of its doors."""
@@ -20,6 +28,10 @@ class Settings(DoorSettings):
         "", text, "folder of the model [/mnt/models if not empty, else $TANDEM_DEFAULT_MODEL_DIR]", "model"
     )
     allow_python_models: bool = flag(False, boolean, "run a model.py found there: code of whoever wrote it", "model")
+    model_class: str = flag(
+        "", text, "kserve:module:Class or kserve:/path/file.py:Class, in place of --model_dir", "model"
+    )
+    model_options: tuple[str, ...] = flag((), assignments, "k=v,k=v for the constructor of --model_class", "model")
     model_control: str = flag(
         "none", choice("none", "explicit"), "explicit: models can be loaded from outside", "model"
     )

@@ -10,13 +10,14 @@ from tandem.metadata import ModelMetadata, match
 def validate(request: InferRequest, model: ModelMetadata, *, batchable: bool) -> Arrays:
     """The request's inputs in the model's order and under its names; raises InvalidInput naming the tensor.
 
-    The tensors of a batchable model must agree in their first dimension: it is the request's rows.
+    A model that declares nothing gets what came. The tensors of a batchable model must agree in their first dimension:
+    it is the request's rows.
     """
     known = [spec.name for spec in model.outputs]
     for name in request.output_names:
-        if name not in known:
+        if known and name not in known:
             raise InvalidInput(f"unknown output '{name}'; the model's outputs are: {', '.join(known)}")
-    inputs = match(request.inputs, model.inputs)
+    inputs = match(request.inputs, model.inputs) if model.inputs else dict(request.inputs)
     rows = {name: len(array) for name, array in inputs.items()} if batchable else {}
     if len(set(rows.values())) > 1:
         raise InvalidInput(f"the inputs differ in their first dimension, the batch: {rows}")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tandem.errors import Cancelled, Internal, InvalidInput, TandemError
+from tandem.errors import Cancelled, Internal, TandemError
 from tandem.inference import Arrays
 
 from tandem_predictor.runtime import Runtime
@@ -88,7 +88,7 @@ class Worker:
 
     def _failure(self, error: BaseException) -> TandemError:
         """What the caller is told: a refusal as it is, anything else without its details, which go to the log."""
-        if isinstance(error, (InvalidInput, Internal)):
+        if isinstance(error, TandemError):
             if isinstance(error, Internal):
                 log.error("%s: %s", self.name, error.message)
             return error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 from tandem import cpus
 from tandem.doors.doors import Doors
 from tandem.doors.rest.door import alone
+from tandem.kserve import PREFIX
 from tandem.lifecycle import Fatal
 from tandem.metrics import TransformerMetrics
 from tandem.security.tls import ClientTls, require_pair
@@ -56,7 +59,7 @@ class Gateway:
         self._link = Link(
             self._predictor,
             settings.model_name,
-            make=make or find(settings.transformer),
+            make=make or transformer(settings),
             fit=self._pipeline.fit,
             options=options(settings.transformer_options),
             pending=lambda: self.doors.ledger.in_flight > 0,
@@ -92,6 +95,15 @@ class Gateway:
         await self._pipeline.close()
         await self._predictor.close()
         log.info("stopped")
+
+
+def transformer(settings: Settings) -> Callable[[], Transformer]:
+    """What makes the transformer; raises Fatal."""
+    if not settings.transformer.startswith(PREFIX):
+        return find(settings.transformer)
+    from tandem_transformer.transformers import kserve  # noqa: PLC0415 - only who asks for it pays for it
+
+    return partial(kserve.KServeTransformer, kserve.author(settings, sys.argv[1:]))
 
 
 def predictor(settings: Settings, executor: Executor) -> GrpcPredictor | V1Predictor | V2Predictor:

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from tandem.model.statistics import ModelStatistics, Statistics
 from tandem_transformer import __version__
 from tandem_transformer.steps import Step
 from tandem_transformer.transformer import Transformer
+from tandem_transformer.transformers.whole import Stages, Whole
 
 log = logging.getLogger("tandem.user")
 
@@ -100,13 +101,15 @@ class Pipeline:
         """The pair's: the transformer's own tensors where it declares them, else the predictor's."""
         self.model_ready(name, version)
         transformer, model = self._current().transformer, self._current().model
+        whole = isinstance(transformer, Whole)
         return ModelMetadata(
             name=self._name,
             versions=model.versions,
             platform=model.platform,
-            inputs=tuple(transformer.inputs) or model.inputs,
-            outputs=tuple(transformer.outputs) or model.outputs,
+            inputs=tuple(transformer.inputs) or (() if whole else model.inputs),
+            outputs=tuple(transformer.outputs) or (() if whole else model.outputs),
             properties=model.properties,
+            documents=whole,
         )
 
     async def config(self, name: str, version: str) -> ModelConfig:
@@ -160,6 +163,8 @@ class Pipeline:
 
     async def _run(self, request: InferRequest, call: Call) -> InferResponse:
         fitted = self._current()
+        if isinstance(fitted.transformer, Whole):
+            return await self._run_whole(fitted.transformer, fitted, request, call)
         context = self._context(request, call)
         inputs = request.inputs
         if fitted.preprocess.overridden:
@@ -187,9 +192,20 @@ class Pipeline:
             outputs=classify(outputs, request.outputs) if fitted.postprocess.overridden else outputs,
         )
 
+    async def _run_whole(self, whole: Whole, fitted: _Fitted, request: InferRequest, call: Call) -> InferResponse:
+        async def predict(inputs: Arrays) -> InferResponse:
+            return await self._predict(request, inputs, fitted, call)
+
+        seconds = {"preprocess": self._preprocess_seconds.time, "postprocess": self._postprocess_seconds.time}
+        answer = await whole.answer(request, Stages(call, predict, self._executor, seconds))
+        call.model_version = answer.model_version
+        outputs = classify(select(answer.outputs, request.output_names), request.outputs)
+        return replace(answer, model_name=self._name, id=call.id, outputs=outputs)
+
     async def _predict(self, request: InferRequest, inputs: Arrays, fitted: _Fitted, call: Call) -> InferResponse:
         """Ask the predictor. What the caller wants of its outputs is passed on only if nothing is computed of them."""
-        wanted: tuple[RequestedOutput, ...] = () if fitted.postprocess.overridden else request.outputs
+        computed = fitted.postprocess.overridden or isinstance(fitted.transformer, Whole)
+        wanted: tuple[RequestedOutput, ...] = () if computed else request.outputs
         asked = InferRequest(
             model_name=self._name,
             model_version=request.model_version,

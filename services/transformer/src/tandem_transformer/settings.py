@@ -20,7 +20,10 @@ class Settings(DoorSettings):
 
     model_name: str = flag("model", text, "the model served, here and by the predictor", "pipeline")
     transformer: str = flag(
-        "image-classification", text, "a built-in name, module:Class or /path/file.py:Class", "pipeline"
+        "image-classification",
+        text,
+        "a built-in name, [kserve:]module:Class or [kserve:]/path/file.py:Class",
+        "pipeline",
     )
     transformer_options: str = flag("", text, "k=v,k=v for the transformer's setup", "pipeline")
     max_threads: int = flag(

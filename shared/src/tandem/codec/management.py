@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from google.protobuf import json_format
+
 from tandem.errors import InvalidInput
 from tandem.memory.regions import Known
-from tandem.model.config import ModelConfig, ModelIndex
+from tandem.model.config import Batching, ModelConfig, ModelIndex, VersionPolicy
 from tandem.model.statistics import ModelStatistics
 from tandem.oip import model_config_pb2 as config_pb
 from tandem.oip import repository_pb2 as repository_pb
@@ -38,6 +40,12 @@ def config_message(config: ModelConfig) -> config_pb.ModelConfig:
         message.output.add(name=spec.name, data_type=number, dims=config.dims(spec))
     if config.max_batch_size:
         message.dynamic_batching.max_queue_delay_microseconds = config.max_queue_delay_us
+    if config.declared:
+        json_format.ParseDict(_declared(config), message)
+        for given in message.input:
+            json_format.ParseDict(_declared_of(config, given.name), given)
+        for answered in message.output:
+            json_format.ParseDict(_declared_of(config, answered.name), answered)
     return message
 
 
@@ -54,7 +62,7 @@ def config_document(config: ModelConfig) -> dict[str, object]:
     }
     if config.max_batch_size:
         document["dynamic_batching"] = {"max_queue_delay_microseconds": config.max_queue_delay_us}
-    return document
+    return document | _declared(config)
 
 
 def statistics_message(statistics: Sequence[ModelStatistics]) -> statistics_pb.ModelStatisticsResponse:
@@ -123,4 +131,53 @@ def index_document(models: Sequence[ModelIndex]) -> list[dict[str, str]]:
 
 def _tensor(config: ModelConfig, index: int, *, outputs: bool) -> dict[str, object]:
     spec = (config.outputs if outputs else config.inputs)[index]
-    return {"name": spec.name, "data_type": data_type(spec.datatype), "dims": config.dims(spec)}
+    tensor = {"name": spec.name, "data_type": data_type(spec.datatype), "dims": config.dims(spec)}
+    return tensor | _declared_of(config, spec.name)
+
+
+def _declared_of(config: ModelConfig, name: str) -> dict[str, object]:
+    """What a config.pbtxt says of a tensor beyond its type and dimensions."""
+    found: dict[str, object] = {}
+    if config.declared and name in config.declared.reshapes:
+        found["reshape"] = {"shape": list(config.declared.reshapes[name])}
+    if config.declared and name in config.declared.label_files:
+        found["label_filename"] = config.declared.label_files[name]
+    return found
+
+
+def _declared(config: ModelConfig) -> dict[str, object]:
+    """What a config.pbtxt says of a model beyond its tensors and its batches' size, as Triton's JSON."""
+    if not (declared := config.declared):
+        return {}
+    groups = [
+        {"name": group.name or f"{config.name}_{index}", "kind": group.kind, "count": group.count}
+        | ({"gpus": list(group.gpus)} if group.gpus else {})
+        for index, group in enumerate(declared.instances)
+    ]
+    parameters = {name: {"string_value": value} for name, value in declared.parameters.items()}
+    return {
+        "version_policy": _policy(declared.versions),
+        **({"instance_group": groups} if groups else {}),
+        **({"default_model_filename": declared.filename} if declared.filename else {}),
+        **({"parameters": parameters} if parameters else {}),
+        **({"dynamic_batching": _dynamic(config, declared.batching)} if config.max_batch_size else {}),
+    }
+
+
+def _policy(policy: VersionPolicy) -> dict[str, object]:
+    if policy.specific:
+        return {"specific": {"versions": list(policy.specific)}}
+    return {"latest": {"num_versions": policy.latest}} if policy.latest else {"all": {}}
+
+
+def _dynamic(config: ModelConfig, batching: Batching | None) -> dict[str, object]:
+    found: dict[str, object] = {"max_queue_delay_microseconds": config.max_queue_delay_us}
+    if batching:
+        queue = {"max_queue_size": batching.max_queue_size}
+        found |= (
+            {"preferred_batch_size": list(batching.preferred_batch_sizes)} if batching.preferred_batch_sizes else {}
+        )
+        found |= {"priority_levels": batching.priority_levels} if batching.priority_levels else {}
+        found |= {"default_priority_level": batching.default_priority} if batching.default_priority else {}
+        found |= {"default_queue_policy": queue} if batching.max_queue_size else {}
+    return found

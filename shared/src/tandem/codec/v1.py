@@ -29,6 +29,8 @@ _EXPECTED = 'expected {"instances": [...]} or {"inputs": ...}'
 
 def decode_request(body: bytes, model: ModelMetadata, limits: Limits = _LIMITS) -> InferRequest:
     """The request in `body` for `model`, whose tensors decide names and datatypes; raises InvalidInput."""
+    if model.documents:
+        return InferRequest(model_name=model.name, model_version="", inputs={}, raw=False, document=body)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -66,6 +68,8 @@ def encode_request(inputs: Arrays) -> bytes:
 
 def encode_response(response: InferResponse) -> bytes:
     """The body that answers: the rows of the one output, or an object a row where there are several."""
+    if response.document is not None:
+        return response.document
     columns = {name: _plain(array) for name, array in response.outputs.items()}
     if len(columns) == 1:
         return orjson.dumps({"predictions": next(iter(columns.values()))})

@@ -24,27 +24,53 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtandem/oip/model_config.proto\x12\tinference\"P\n\nModelInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\tdata_type\x18\x02 \x01(\x0e\x32\x13.inference.DataType\x12\x0c\n\x04\x64ims\x18\x04 \x03(\x03\"Q\n\x0bModelOutput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\tdata_type\x18\x02 \x01(\x0e\x32\x13.inference.DataType\x12\x0c\n\x04\x64ims\x18\x03 \x03(\x03\"<\n\x14ModelDynamicBatching\x12$\n\x1cmax_queue_delay_microseconds\x18\x02 \x01(\x04\"+\n\x16ModelTransactionPolicy\x12\x11\n\tdecoupled\x18\x01 \x01(\x08\"\xa4\x02\n\x0bModelConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x16\n\x0emax_batch_size\x18\x04 \x01(\x05\x12$\n\x05input\x18\x05 \x03(\x0b\x32\x15.inference.ModelInput\x12&\n\x06output\x18\x06 \x03(\x0b\x32\x16.inference.ModelOutput\x12\x39\n\x10\x64ynamic_batching\x18\x0b \x01(\x0b\x32\x1f.inference.ModelDynamicBatching\x12\x0f\n\x07\x62\x61\x63kend\x18\x11 \x01(\t\x12\x43\n\x18model_transaction_policy\x18\x13 \x01(\x0b\x32!.inference.ModelTransactionPolicy\"3\n\x12ModelConfigRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"=\n\x13ModelConfigResponse\x12&\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.inference.ModelConfig*\xfa\x01\n\x08\x44\x61taType\x12\x10\n\x0cTYPE_INVALID\x10\x00\x12\r\n\tTYPE_BOOL\x10\x01\x12\x0e\n\nTYPE_UINT8\x10\x02\x12\x0f\n\x0bTYPE_UINT16\x10\x03\x12\x0f\n\x0bTYPE_UINT32\x10\x04\x12\x0f\n\x0bTYPE_UINT64\x10\x05\x12\r\n\tTYPE_INT8\x10\x06\x12\x0e\n\nTYPE_INT16\x10\x07\x12\x0e\n\nTYPE_INT32\x10\x08\x12\x0e\n\nTYPE_INT64\x10\t\x12\r\n\tTYPE_FP16\x10\n\x12\r\n\tTYPE_FP32\x10\x0b\x12\r\n\tTYPE_FP64\x10\x0c\x12\x0f\n\x0bTYPE_STRING\x10\r\x12\r\n\tTYPE_BF16\x10\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtandem/oip/model_config.proto\x12\tinference\"\x80\x01\n\nModelInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\tdata_type\x18\x02 \x01(\x0e\x32\x13.inference.DataType\x12\x0c\n\x04\x64ims\x18\x04 \x03(\x03\x12.\n\x07reshape\x18\x05 \x01(\x0b\x32\x1d.inference.ModelTensorReshape\"#\n\x12ModelTensorReshape\x12\r\n\x05shape\x18\x01 \x03(\x03\"\x99\x01\n\x0bModelOutput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\tdata_type\x18\x02 \x01(\x0e\x32\x13.inference.DataType\x12\x0c\n\x04\x64ims\x18\x03 \x03(\x03\x12\x16\n\x0elabel_filename\x18\x04 \x01(\t\x12.\n\x07reshape\x18\x05 \x01(\x0b\x32\x1d.inference.ModelTensorReshape\"\xf9\x01\n\x12ModelVersionPolicy\x12\x34\n\x06latest\x18\x01 \x01(\x0b\x32$.inference.ModelVersionPolicy.Latest\x12.\n\x03\x61ll\x18\x02 \x01(\x0b\x32!.inference.ModelVersionPolicy.All\x12\x38\n\x08specific\x18\x03 \x01(\x0b\x32&.inference.ModelVersionPolicy.Specific\x1a\x1e\n\x06Latest\x12\x14\n\x0cnum_versions\x18\x01 \x01(\r\x1a\x05\n\x03\x41ll\x1a\x1c\n\x08Specific\x12\x10\n\x08versions\x18\x01 \x03(\x03\"P\n\x10ModelQueuePolicy\x12$\n\x1c\x64\x65\x66\x61ult_timeout_microseconds\x18\x02 \x01(\x04\x12\x16\n\x0emax_queue_size\x18\x04 \x01(\r\"\xb4\x01\n\x12ModelInstanceGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x0c\n\x04gpus\x18\x03 \x03(\x05\x12\x30\n\x04kind\x18\x04 \x01(\x0e\x32\".inference.ModelInstanceGroup.Kind\"A\n\x04Kind\x12\r\n\tKIND_AUTO\x10\x00\x12\x0c\n\x08KIND_GPU\x10\x01\x12\x0c\n\x08KIND_CPU\x10\x02\x12\x0e\n\nKIND_MODEL\x10\x03\"&\n\x0eModelParameter\x12\x14\n\x0cstring_value\x18\x01 \x01(\t\"\x17\n\x15ModelSequenceBatching\"\x11\n\x0fModelEnsembling\"\xce\x01\n\x14ModelDynamicBatching\x12\x1c\n\x14preferred_batch_size\x18\x01 \x03(\x05\x12$\n\x1cmax_queue_delay_microseconds\x18\x02 \x01(\x04\x12\x17\n\x0fpriority_levels\x18\x04 \x01(\x04\x12\x1e\n\x16\x64\x65\x66\x61ult_priority_level\x18\x05 \x01(\x04\x12\x39\n\x14\x64\x65\x66\x61ult_queue_policy\x18\x06 \x01(\x0b\x32\x1b.inference.ModelQueuePolicy\"+\n\x16ModelTransactionPolicy\x12\x11\n\tdecoupled\x18\x01 \x01(\x08\"\xb2\x05\n\x0bModelConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x35\n\x0eversion_policy\x18\x03 \x01(\x0b\x32\x1d.inference.ModelVersionPolicy\x12\x16\n\x0emax_batch_size\x18\x04 \x01(\x05\x12$\n\x05input\x18\x05 \x03(\x0b\x32\x15.inference.ModelInput\x12&\n\x06output\x18\x06 \x03(\x0b\x32\x16.inference.ModelOutput\x12\x35\n\x0einstance_group\x18\x07 \x03(\x0b\x32\x1d.inference.ModelInstanceGroup\x12\x1e\n\x16\x64\x65\x66\x61ult_model_filename\x18\x08 \x01(\t\x12\x39\n\x10\x64ynamic_batching\x18\x0b \x01(\x0b\x32\x1f.inference.ModelDynamicBatching\x12;\n\x11sequence_batching\x18\r \x01(\x0b\x32 .inference.ModelSequenceBatching\x12:\n\nparameters\x18\x0e \x03(\x0b\x32&.inference.ModelConfig.ParametersEntry\x12\x37\n\x13\x65nsemble_scheduling\x18\x0f \x01(\x0b\x32\x1a.inference.ModelEnsembling\x12\x0f\n\x07\x62\x61\x63kend\x18\x11 \x01(\t\x12\x43\n\x18model_transaction_policy\x18\x13 \x01(\x0b\x32!.inference.ModelTransactionPolicy\x1aL\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.inference.ModelParameter:\x02\x38\x01\"3\n\x12ModelConfigRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"=\n\x13ModelConfigResponse\x12&\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.inference.ModelConfig*\xfa\x01\n\x08\x44\x61taType\x12\x10\n\x0cTYPE_INVALID\x10\x00\x12\r\n\tTYPE_BOOL\x10\x01\x12\x0e\n\nTYPE_UINT8\x10\x02\x12\x0f\n\x0bTYPE_UINT16\x10\x03\x12\x0f\n\x0bTYPE_UINT32\x10\x04\x12\x0f\n\x0bTYPE_UINT64\x10\x05\x12\r\n\tTYPE_INT8\x10\x06\x12\x0e\n\nTYPE_INT16\x10\x07\x12\x0e\n\nTYPE_INT32\x10\x08\x12\x0e\n\nTYPE_INT64\x10\t\x12\r\n\tTYPE_FP16\x10\n\x12\r\n\tTYPE_FP32\x10\x0b\x12\r\n\tTYPE_FP64\x10\x0c\x12\x0f\n\x0bTYPE_STRING\x10\r\x12\r\n\tTYPE_BF16\x10\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tandem.oip.model_config_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATATYPE']._serialized_start=728
-  _globals['_DATATYPE']._serialized_end=978
-  _globals['_MODELINPUT']._serialized_start=44
-  _globals['_MODELINPUT']._serialized_end=124
-  _globals['_MODELOUTPUT']._serialized_start=126
-  _globals['_MODELOUTPUT']._serialized_end=207
-  _globals['_MODELDYNAMICBATCHING']._serialized_start=209
-  _globals['_MODELDYNAMICBATCHING']._serialized_end=269
-  _globals['_MODELTRANSACTIONPOLICY']._serialized_start=271
-  _globals['_MODELTRANSACTIONPOLICY']._serialized_end=314
-  _globals['_MODELCONFIG']._serialized_start=317
-  _globals['_MODELCONFIG']._serialized_end=609
-  _globals['_MODELCONFIGREQUEST']._serialized_start=611
-  _globals['_MODELCONFIGREQUEST']._serialized_end=662
-  _globals['_MODELCONFIGRESPONSE']._serialized_start=664
-  _globals['_MODELCONFIGRESPONSE']._serialized_end=725
+  _globals['_MODELCONFIG_PARAMETERSENTRY']._loaded_options = None
+  _globals['_MODELCONFIG_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_DATATYPE']._serialized_start=2033
+  _globals['_DATATYPE']._serialized_end=2283
+  _globals['_MODELINPUT']._serialized_start=45
+  _globals['_MODELINPUT']._serialized_end=173
+  _globals['_MODELTENSORRESHAPE']._serialized_start=175
+  _globals['_MODELTENSORRESHAPE']._serialized_end=210
+  _globals['_MODELOUTPUT']._serialized_start=213
+  _globals['_MODELOUTPUT']._serialized_end=366
+  _globals['_MODELVERSIONPOLICY']._serialized_start=369
+  _globals['_MODELVERSIONPOLICY']._serialized_end=618
+  _globals['_MODELVERSIONPOLICY_LATEST']._serialized_start=551
+  _globals['_MODELVERSIONPOLICY_LATEST']._serialized_end=581
+  _globals['_MODELVERSIONPOLICY_ALL']._serialized_start=583
+  _globals['_MODELVERSIONPOLICY_ALL']._serialized_end=588
+  _globals['_MODELVERSIONPOLICY_SPECIFIC']._serialized_start=590
+  _globals['_MODELVERSIONPOLICY_SPECIFIC']._serialized_end=618
+  _globals['_MODELQUEUEPOLICY']._serialized_start=620
+  _globals['_MODELQUEUEPOLICY']._serialized_end=700
+  _globals['_MODELINSTANCEGROUP']._serialized_start=703
+  _globals['_MODELINSTANCEGROUP']._serialized_end=883
+  _globals['_MODELINSTANCEGROUP_KIND']._serialized_start=818
+  _globals['_MODELINSTANCEGROUP_KIND']._serialized_end=883
+  _globals['_MODELPARAMETER']._serialized_start=885
+  _globals['_MODELPARAMETER']._serialized_end=923
+  _globals['_MODELSEQUENCEBATCHING']._serialized_start=925
+  _globals['_MODELSEQUENCEBATCHING']._serialized_end=948
+  _globals['_MODELENSEMBLING']._serialized_start=950
+  _globals['_MODELENSEMBLING']._serialized_end=967
+  _globals['_MODELDYNAMICBATCHING']._serialized_start=970
+  _globals['_MODELDYNAMICBATCHING']._serialized_end=1176
+  _globals['_MODELTRANSACTIONPOLICY']._serialized_start=1178
+  _globals['_MODELTRANSACTIONPOLICY']._serialized_end=1221
+  _globals['_MODELCONFIG']._serialized_start=1224
+  _globals['_MODELCONFIG']._serialized_end=1914
+  _globals['_MODELCONFIG_PARAMETERSENTRY']._serialized_start=1838
+  _globals['_MODELCONFIG_PARAMETERSENTRY']._serialized_end=1914
+  _globals['_MODELCONFIGREQUEST']._serialized_start=1916
+  _globals['_MODELCONFIGREQUEST']._serialized_end=1967
+  _globals['_MODELCONFIGRESPONSE']._serialized_start=1969
+  _globals['_MODELCONFIGRESPONSE']._serialized_end=2030
 # @@protoc_insertion_point(module_scope)

@@ -23,7 +23,7 @@ def open_runtimes(file: Path, *, instances: int, threads: int, device: str, lone
     ONNX instances share their sessions, whose `run` may be called at the same time; Python models share nothing.
     A run that is alone has `lonely_threads`, if that is more than `threads` and the model is not too large.
     """
-    if file.name == "model.py":
+    if file.suffix == ".py":
         return [PythonRuntime(file) for _ in range(instances)]
     narrow = open_session(file, threads=threads, device=device)
     wide = None

@@ -193,7 +193,8 @@ class RestDoor:
         """An inference's answer, compressed if the client asks for it and it is worth it."""
         if len(body) > self._terms.answer:
             raise PayloadTooLarge(f"the response is larger than {self._terms.answer} bytes (--max_message_bytes)")
-        response = web.Response(body=body, headers={"Server-Timing": call.timings.header()})
+        headers = {**(call.reply_headers or {}), "Server-Timing": call.timings.header()}
+        response = web.Response(body=body, headers=headers)
         response.content_type = "application/json" if json_size is None else "application/octet-stream"
         if json_size is not None:
             response.headers[JSON_SIZE] = str(json_size)
