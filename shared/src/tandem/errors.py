@@ -146,6 +146,20 @@ _CLASSES: dict[StatusCode, type[TandemError]] = {
 }
 _CLASSES[StatusCode.OUT_OF_RANGE] = InvalidInput
 
+CLASS_OF_HTTP: dict[int, type[TandemError]] = {  # of what any server of the protocol answers; others are Internal
+    **dict.fromkeys((400, 405, 422), InvalidInput),
+    401: Unauthenticated,
+    403: PermissionDenied,
+    404: NotFound,
+    413: PayloadTooLarge,
+    415: UnsupportedMediaType,
+    429: Overloaded,
+    499: Cancelled,
+    501: Unimplemented,
+    **dict.fromkeys((502, 503), Unavailable),
+    504: DeadlineExceeded,
+}
+
 
 def from_status(status: StatusCode, message: str) -> TandemError:
     """The error that stands for a peer's `status`; what has no class of its own becomes Internal.

@@ -29,6 +29,8 @@ from tandem.errors import (
 from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata
 from tandem.oip import inference_pb2 as pb
+from tandem.peer.channel import STATUSES, never_sent
+from tandem.peer.retries import RetryBudget, pause
 from tandem.timings import parse
 
 from tandem_transformer.hop import local
@@ -42,13 +44,8 @@ log = logging.getLogger("tandem.transformer")
 
 MARGIN = 0.005  # seconds before the caller's deadline at which the predictor's answer is wanted
 PREDICTOR_PHASES = ("decode", "queue", "batch", "inference", "encode")
-STATUSES = {int(status.value[0]): status for status in grpc.StatusCode}
 _METHOD = "inference.GRPCInferenceService/ModelInfer"
 _LAST = 60.0  # seconds for the calls on a channel that was replaced
-_NEVER_SENT = (  # gRPC's own words for a call that never left; it has no other sign for it
-    "failed to connect to all addresses; last error: ",
-    "connections to all backends failing; last error: ",
-)
 
 
 class GrpcPredictor:
@@ -182,30 +179,15 @@ class GrpcPredictor:
                 self._budget.refill()
                 return reply, _phases(await rpc.trailing_metadata())
             except grpc.aio.AioRpcError as error:
-                if attempt == self._address.retries or not _never_sent(error) or not self._budget.take():
+                if (
+                    attempt == self._address.retries
+                    or not never_sent(error.code(), error.details())
+                    or not self._budget.take()
+                ):
                     raise _rpc_error(error) from None
-            pause = min(0.1 * 2**attempt, 1.0)
             left = deadline.remaining
-            await asyncio.sleep(pause if left is None else min(pause, left))
+            await asyncio.sleep(pause(attempt) if left is None else min(pause(attempt), left))
             attempt += 1
-
-
-class RetryBudget:
-    """Retries allowed in all: ten, and one more for every ten calls that succeed, so that an outage is not a storm."""
-
-    def __init__(self) -> None:
-        self._tokens = 10.0
-
-    def take(self) -> bool:
-        """Whether one more retry may be made."""
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
-
-    def refill(self) -> None:
-        """A call has succeeded."""
-        self._tokens = min(10.0, self._tokens + 0.1)
 
 
 def _phases(trailing: object) -> Mapping[str, float]:
@@ -214,11 +196,6 @@ def _phases(trailing: object) -> Mapping[str, float]:
             phases = parse(str(value))
             return {name: seconds for name, seconds in phases.items() if name in PREDICTOR_PHASES}
     return {}
-
-
-def _never_sent(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the call did not leave this machine."""
-    return error.code() is grpc.StatusCode.UNAVAILABLE and (error.details() or "").startswith(_NEVER_SENT)
 
 
 def _rpc_error(error: grpc.aio.AioRpcError) -> TandemError:

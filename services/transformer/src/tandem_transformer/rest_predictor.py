@@ -10,17 +10,17 @@ import aiohttp
 from tandem.codec import json as v2
 from tandem.codec import v1
 from tandem.errors import (
+    CLASS_OF_HTTP,
     DeadlineExceeded,
     Internal,
     InvalidInput,
-    NotFound,
-    Overloaded,
     PayloadTooLarge,
     TandemError,
     Unavailable,
 )
 from tandem.inference import Call, InferRequest, InferResponse
 from tandem.metadata import ModelMetadata
+from tandem.peer.http import whole
 from tandem.security.tls import ClientTls
 from tandem.security.tokens import Tokens
 from tandem.timings import parse
@@ -30,14 +30,6 @@ from tandem_transformer.hop.forwarding import Forwarding
 from tandem_transformer.predictor import MARGIN, PREDICTOR_PHASES
 
 _JSON = {"Content-Type": "application/json"}
-_STATUSES: dict[int, type[TandemError]] = {
-    **dict.fromkeys((400, 405, 415, 422), InvalidInput),
-    404: NotFound,
-    413: PayloadTooLarge,
-    429: Overloaded,
-    **dict.fromkeys((502, 503), Unavailable),
-    504: DeadlineExceeded,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +173,7 @@ def _time(call: Call, reply: _Reply, seconds: float) -> None:
 
 def _error(status: int, body: bytes, retry_after: str) -> TandemError:
     """The predictor's status as our own, with its words where it refused the request and not where it failed."""
-    kind = _STATUSES.get(status, Internal)
+    kind = CLASS_OF_HTTP.get(status, Internal)
     if kind in (Internal, Unavailable, DeadlineExceeded):
         texts = {Unavailable: "the predictor is not ready", DeadlineExceeded: "the predictor took too long"}
         return kind(texts.get(kind, "the predictor failed on this request; its log says more"), retry_after=1)
@@ -194,11 +186,6 @@ def _error(status: int, body: bytes, retry_after: str) -> TandemError:
 def encryption(tls: ClientTls | None) -> dict[str, Any]:
     """What a request of aiohttp's is given; at each, so that other certificates count from the next connection on."""
     return {"ssl": tls.context(), "server_hostname": tls.server_name or None} if tls else {}
-
-
-def whole(text: str) -> int | None:
-    """The number that a header's text is; None if it is none. Python takes other digits than ASCII's for digits too."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
 def _words(body: bytes) -> str:

@@ -9,6 +9,7 @@ Source: Open Inference Protocol v2 (REST) and Triton's "Binary tensor data exten
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import orjson
@@ -28,7 +29,7 @@ from tandem.codec.fields import (
 from tandem.codec.message import require_unique
 from tandem.codec.shared_memory import Lookup, Room
 from tandem.errors import InvalidInput
-from tandem.inference import InferRequest, InferResponse, Limits, RequestedOutput
+from tandem.inference import InferRequest, InferResponse, Limits, Parameter, RequestedOutput
 from tandem.metadata import ModelMetadata, TensorSpec
 from tandem.tensors import Array
 
@@ -105,7 +106,7 @@ def decode_raw_request(body: bytes, model: ModelMetadata, version: str) -> Infer
 
 
 def decode_response(body: bytes, json_size: int | None) -> InferResponse:
-    """The response of a REST predictor; raises InvalidInput if it breaks the protocol."""
+    """The response of a REST server; raises InvalidInput if it breaks the protocol."""
     size = len(body) if json_size is None else json_size
     document = parse_object(body[:size])
     blocks = Blocks(memoryview(body)[size:])
@@ -114,22 +115,43 @@ def decode_response(body: bytes, json_size: int | None) -> InferResponse:
         model_name=text_of(document, "model_name", default=""),
         model_version=text_of(document, "model_version", default=""),
         id=text_of(document, "id", default=""),
+        parameters=parameters_of(document),
         outputs=dict(outputs),
     )
 
 
 def encode_request(request: InferRequest) -> bytes:
-    """The JSON body that asks a REST predictor for `request`."""
+    """The JSON body that asks a REST server for `request`."""
     inputs = [
         {"name": name, "datatype": tensors.datatype_of(a.dtype), "shape": a.shape, "data": _values(name, a)}
         for name, a in request.inputs.items()
     ]
+    return encode(_request(request, inputs, request.parameters))
+
+
+def encode_binary_request(request: InferRequest) -> tuple[list[bytes | memoryview], int]:
+    """The parts of the body that asks for `request` in binary, answer included, and the bytes of JSON: the first."""
+    blocks = [tensors.encode_raw(array) for array in request.inputs.values()]
+    inputs: list[dict[str, object]] = [
+        {
+            "name": name,
+            "datatype": tensors.datatype_of(array.dtype),
+            "shape": array.shape,
+            "parameters": {"binary_data_size": len(block)},
+        }
+        for (name, array), block in zip(request.inputs.items(), blocks, strict=True)
+    ]
+    head = encode(_request(request, inputs, {**request.parameters, "binary_data_output": True}))
+    return [head, *blocks], len(head)
+
+
+def _request(request: InferRequest, inputs: list[dict[str, object]], parameters: Mapping[str, Parameter]) -> object:
     document: dict[str, object] = {"id": request.id, "inputs": inputs}
     if request.outputs:
         document["outputs"] = [{"name": o.name, "parameters": dict(o.parameters)} for o in request.outputs]
-    if request.parameters:
-        document["parameters"] = dict(request.parameters)
-    return encode(document)
+    if parameters:
+        document["parameters"] = dict(parameters)
+    return document
 
 
 def decode_error(body: bytes) -> str:

@@ -69,11 +69,17 @@ class ServerTls:
 
 
 class ClientTls:
-    """How the hop is encrypted: whom to trust (empty: the system's authorities), and what to show if asked."""
+    """How calls are encrypted: whom to trust (empty: the system's authorities), and what to show if asked."""
 
-    def __init__(self, certificate: str, key: str, authorities: str, server_name: str) -> None:
+    def __init__(
+        self,
+        certificate: str,
+        key: str,
+        authorities: str,
+        server_name: str,
+        flags: str = "--predictor_ssl_certfile, --predictor_ssl_keyfile, --predictor_ssl_ca_certs",
+    ) -> None:
         self._paths = (certificate, key, authorities)
-        flags = "--predictor_ssl_certfile, --predictor_ssl_keyfile, --predictor_ssl_ca_certs"
         self._files = Followed(self._paths, self._read, flags)
         self.server_name = server_name  # that its certificate must have; empty: the host's
 

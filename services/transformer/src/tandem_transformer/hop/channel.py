@@ -12,6 +12,7 @@ from tandem.codec import wire
 from tandem.codec.wire import Frame
 from tandem.oip import inference_pb2 as pb
 from tandem.oip import inference_pb2_grpc as pb_grpc
+from tandem.peer import channel
 from tandem.security.tls import ClientTls
 from tandem.security.tokens import Bearer, Tokens
 
@@ -58,22 +59,12 @@ class Line:
 
 
 def _open(address: Address) -> grpc.aio.Channel:
-    options = [
-        ("grpc.max_receive_message_length", address.max_receive),
-        ("grpc.max_send_message_length", address.max_send),
-        ("grpc.keepalive_time_ms", 330_000),  # gRPC servers answer pings within 5 minutes with GOAWAY
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1_000),
-        ("grpc.enable_http_proxy", 0),  # the predictor is next door, whatever http_proxy says
-        ("grpc.use_local_subchannel_pool", 1),  # one connection, and not one shared with other channels
-    ]
+    options = channel.options(address.max_receive, address.max_send)
     interceptors = [Bearer(address.tokens)] if address.tokens else None
     if not address.tls:
         return grpc.aio.insecure_channel(address.target, options=options, interceptors=interceptors)
     if address.tls.server_name:
-        options.append(("grpc.ssl_target_name_override", address.tls.server_name))  # type: ignore[arg-type]
+        options.append(("grpc.ssl_target_name_override", address.tls.server_name))
     return grpc.aio.secure_channel(
         address.target, address.tls.credentials(), options=options, interceptors=interceptors
     )

@@ -28,12 +28,12 @@ from tandem.inference import Call, InferRequest, Limits
 from tandem.lifecycle import Readiness
 from tandem.memory.regions import Regions
 from tandem.metrics import ServerMetrics
+from tandem.peer.http import JSON_SIZE, TIMEOUT
 from tandem.security.tokens import Tokens
 
 log = logging.getLogger("tandem.http")
 
-JSON_SIZE = "Inference-Header-Content-Length"
-TIMEOUT = "x-request-timeout-ms"
+
 _LONGEST_TIMEOUT = 86_400_000  # milliseconds; a day
 _WORTH_READING = 256 * 1024  # bytes
 _WORTH_COMPRESSING = 1024  # bytes; less gains nothing

@@ -1,0 +1,1 @@
+"""What the hop and the client share in calling a server."""
