@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from contract.echo_types import DATATYPES
-from harness import Pair, running_pair
+from harness import ROOT, Pair, running_pair, start_predictor
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tandem.client import AsyncClient, Client, ModelIndex, TensorSpec
-from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, Unavailable
+from security import Authority
+from tandem.client import AsyncClient, Client, ModelIndex, TensorSpec, Tls
+from tandem.errors import InvalidInput, NotFound, PayloadTooLarge, Unauthenticated, Unavailable
 from tandem.tensors import DTYPES, objects
 
 HERE = Path(__file__).parent
@@ -200,3 +201,29 @@ async def test_the_async_client_has_many_calls_under_way(url: str) -> None:
             return (await client.infer("types", given))["scores"].ravel().tolist()
 
         assert await asyncio.gather(*(ask(number) for number in range(30))) == [[n] * 3 for n in range(30)]
+
+
+def test_certificates_and_a_token_let_it_in(tmp_path: Path) -> None:
+    authority, token = Authority(tmp_path), tmp_path / "tokens"
+    token.write_text("secret")
+    mine = authority.issue("client", "client.test")
+    rows = {"x": np.ones((1, 3), np.float32)}
+    predictor = start_predictor(
+        *("--model_name=sums", f"--model_dir={ROOT / 'examples' / 'row-sums'}", "--allow_python_models"),
+        *authority.issue("predictor", "predictor.test").flags(),
+        *(f"--ssl_ca_certs={authority.file}", f"--auth_token_file={token}"),
+    )
+    try:
+        tls = Tls(authority.file, mine.certificate, mine.key, "predictor.test")
+        for url in (f"https://127.0.0.1:{predictor.http_port}", f"grpcs://127.0.0.1:{predictor.grpc_port}"):
+            with Client(url, tls=tls, token=token.read_text()) as client:
+                assert client.infer("sums", rows)["sums"].tolist() == [3]
+            with Client(url, tls=tls) as client, pytest.raises(Unauthenticated, match="bearer token is needed"):
+                client.infer("sums", rows)
+            stranger = Tls(authority.file, server_name="predictor.test")
+            with Client(url, tls=stranger, retries=0) as client, pytest.raises(Unavailable):
+                client.infer("sums", rows, timeout=5)
+            with Client(url, retries=0) as client, pytest.raises(Unavailable):
+                client.infer("sums", rows, timeout=5)
+    finally:
+        predictor.process.stop()

@@ -77,7 +77,7 @@ class Session:
         """Tell how it went; the exit status."""
         failed, seconds = len(self._failures), time.perf_counter() - self._started
         if count > 1:
-            rate = f"{count} in {seconds:.1f} s, {count / seconds:.0f}/s"
+            rate = f"{count} requests in {seconds:.1f} s, {count / seconds:.0f}/s"
             print(f"tandem: {rate}" + (f"; {failed} failed:" if failed else ""), file=sys.stderr)
         for line in self._failures[:_SHOWN]:
             print(f"tandem: {line}", file=sys.stderr)

@@ -186,7 +186,7 @@ class AsyncClient:
 
 def _undone(error: TandemError) -> bool:
     """Whether the server has certainly done nothing, or says itself when to come again."""
-    return isinstance(error, (NotSent, Overloaded)) or bool(error.retry_after)
+    return isinstance(error, (NotSent, Overloaded)) or error.retry_after is not None
 
 
 def _pause(error: TandemError, attempt: int) -> float:
