@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -69,6 +70,9 @@ def run(known: argparse.Namespace, rest: list[str]) -> int:
     except BadUse as error:
         print(f"tandem: {error}", file=sys.stderr)
         return BAD_USE
+    except BrokenPipeError:  # who read the answers has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails to flush at its end
+        return 1
     except (TandemError, OSError) as error:
         print(f"tandem: {error}", file=sys.stderr)
         return 1

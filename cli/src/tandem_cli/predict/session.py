@@ -68,10 +68,12 @@ class Session:
         """Answer all of `work`; `told` hears of each answer how many have failed so far."""
         self._started = time.perf_counter()
         left = iter(enumerate(work))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(concurrency, len(work))):
-                group.create_task(self._work(client, left, told))
-        self._writer.finish()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(min(concurrency, len(work))):
+                    tasks.create_task(self._work(client, left, told))
+        except ExceptionGroup as group:  # the writer's: the disk is full, or the reader has left
+            raise group.exceptions[0] from None
 
     def summary(self, count: int) -> int:
         """Tell how it went; the exit status."""

@@ -31,9 +31,6 @@ class Single:
         if isinstance(answer, InferResult):
             self._console.print(table(name, answer))
 
-    def finish(self) -> None:
-        """Nothing is left."""
-
 
 class Rows:
     """A line an answer: its best label, or its outputs in short."""
@@ -45,9 +42,6 @@ class Rows:
     def write(self, name: str, answer: InferResult | TandemError) -> None:
         """Write one."""
         print(printable(f"{name:<{self._width}}  {self._line(answer)}"), file=self._out)
-
-    def finish(self) -> None:
-        """Nothing is left."""
 
     def _line(self, answer: InferResult | TandemError) -> str:
         if isinstance(answer, TandemError):

@@ -22,9 +22,6 @@ class Writer(Protocol):
     def write(self, name: str, answer: InferResult | TandemError) -> None:
         """Write one."""
 
-    def finish(self) -> None:
-        """There are no more."""
-
 
 def writer(form: str, out: TextIO, model: ModelMetadata, work: Sequence[Job]) -> Writer:
     """The writer of a --format."""
@@ -56,9 +53,6 @@ class Json:
         self._out.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
         self._out.flush()
 
-    def finish(self) -> None:
-        """Nothing is left."""
-
 
 class Labels:
     """CSV of a classification: a line a label, the best first."""
@@ -75,9 +69,6 @@ class Labels:
         for row, best in enumerate(ranked(answer)):
             for rank, (label, probability, number) in enumerate(best, 1):
                 self._csv.writerow((name, row, rank, label, f"{probability:.6f}", number, ""))
-
-    def finish(self) -> None:
-        """Nothing is left."""
 
 
 class Values:
@@ -97,6 +88,3 @@ class Values:
                 value = array[index]
                 shown = text(value) if isinstance(value, bytes) else value
                 self._csv.writerow((name, output, " ".join(map(str, index)), shown, ""))
-
-    def finish(self) -> None:
-        """Nothing is left."""
