@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Sequence
 from typing import Protocol, TextIO
 
@@ -51,7 +52,8 @@ class Json:
             document["outputs"] = {output: plain(array) for output, array in answer.items()}
             document["timings_ms"] = {phase: round(seconds * 1e3, 3) for phase, seconds in answer.timings.items()}
         self._out.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
-        self._out.flush()
+        if self._out is sys.stdout:  # who reads it waits for lines
+            self._out.flush()
 
 
 class Labels:
