@@ -1,4 +1,4 @@
-"""A Python model: the class `Model` of a model.py, or another that is named, with `load` and a batch-level `predict`."""
+"""A Python model: the class `Model` of a model.py, or one that is named, with `load` and a batch-level `predict`."""
 
 from __future__ import annotations
 
