@@ -12,7 +12,7 @@ from tandem.errors import Internal
 from tandem.tensors import objects
 from tandem_predictor.runtime import LoadError, batchable
 from tandem_predictor.runtimes import open_runtimes
-from tandem_predictor.runtimes.python import PythonRuntime
+from tandem_predictor.runtimes.python import PythonRuntime, named
 
 HEAD = """
 import numpy as np
@@ -229,3 +229,18 @@ def test_a_class_that_does_not_fit_says_what_to_change(write, text, why):
     with pytest.raises(LoadError, match=why) as caught:
         PythonRuntime(write("from tandem import TensorSpec\n", text))
     assert "\n" not in str(caught.value)
+
+
+def test_a_class_may_be_named_by_its_file_or_module(write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "own_models.py").write_text((HEAD + BODY).replace("class Model", "class Mine"))
+    monkeypatch.syspath_prepend(tmp_path)
+    for reference in (f"{tmp_path / 'own_models.py'}:Mine", "own_models:Mine"):
+        assert PythonRuntime(*named(reference)).run(ONES)["y"].tolist() == [[2, 2], [2, 2]]
+    with pytest.raises(LoadError, match="defines no class Yours"):
+        PythonRuntime(*named("own_models:Yours"))
+
+
+@pytest.mark.parametrize("reference", ["mine", "absent_models:Mine", "absent.models:Mine", ":Mine"])
+def test_a_class_that_cannot_be_found_is_told_with_its_flag(reference: str):
+    with pytest.raises(LoadError, match=f"--model_class={reference}"):
+        named(reference)

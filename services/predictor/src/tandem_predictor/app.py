@@ -35,6 +35,7 @@ from tandem_predictor.models import Models
 from tandem_predictor.repository import LoadedModel, ModelFile, Repository, discover
 from tandem_predictor.runtime import LoadError, Runtime, batchable
 from tandem_predictor.runtimes import open_runtimes
+from tandem_predictor.runtimes.python import PythonRuntime, named
 from tandem_predictor.settings import Settings
 from tandem_predictor.worker import Worker
 
@@ -167,7 +168,8 @@ class Predictor:
 
     def _open_class(self, instances: int) -> list[Runtime]:
         if not self._settings.model_class.startswith(PREFIX):
-            raise LoadError(f"--model_class={self._settings.model_class}: expected kserve:module:Class")
+            file, name = named(self._settings.model_class)
+            return [PythonRuntime(file, name) for _ in range(instances)]
         from tandem_predictor.foreign import kserve  # noqa: PLC0415 - only who asks for it pays for it
 
         return kserve.open_runtimes(self._settings, sys.argv[1:], instances=instances)

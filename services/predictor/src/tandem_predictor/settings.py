@@ -29,9 +29,11 @@ class Settings(DoorSettings):
     )
     allow_python_models: bool = flag(False, boolean, "run a model.py found there: code of whoever wrote it", "model")
     model_class: str = flag(
-        "", text, "kserve:module:Class or kserve:/path/file.py:Class, in place of --model_dir", "model"
+        "", text, "[kserve:]module:Class or [kserve:]/path/file.py:Class, in place of --model_dir", "model"
     )
-    model_options: tuple[str, ...] = flag((), assignments, "k=v,k=v for the constructor of --model_class", "model")
+    model_options: tuple[str, ...] = flag(
+        (), assignments, "k=v,k=v for the constructor of a kserve: --model_class", "model"
+    )
     model_control: str = flag(
         "none", choice("none", "explicit"), "explicit: models can be loaded from outside", "model"
     )

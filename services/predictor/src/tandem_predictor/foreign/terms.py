@@ -6,9 +6,9 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import onnxruntime as ort
 from tandem.model.config import Declared
 
+from tandem_predictor.runtimes.onnx import has_cuda
 from tandem_predictor.settings import Settings
 
 log = logging.getLogger("tandem.predictor")
@@ -57,7 +57,7 @@ def _device(declared: Declared, device: str) -> str:
         return "cpu"
     if "KIND_GPU" not in kinds:
         return device
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
+    if not has_cuda():
         log.warning("instance_group: KIND_GPU, but this ONNX Runtime has no CUDA provider: the CPU is used")
     elif len(kinds) > 1:
         log.warning("instance_group has several kinds: all instances run where ONNX Runtime finds best")

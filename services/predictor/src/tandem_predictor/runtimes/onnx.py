@@ -82,9 +82,14 @@ def open_session(file: Path, *, threads: int, device: str, spinning: bool = Fals
     return session
 
 
+def has_cuda() -> bool:
+    """Whether this ONNX Runtime has the provider for CUDA."""
+    return _CUDA in ort.get_available_providers()
+
+
 def providers(device: str) -> list[str]:
     """The execution providers for `device`: auto, cpu or cuda; raises LoadError if CUDA is asked for and absent."""
-    cuda = _CUDA in ort.get_available_providers()
+    cuda = has_cuda()
     if device == "cuda" and not cuda:
         raise LoadError("--device=cuda: this ONNX Runtime has no CUDA provider; install onnxruntime-gpu, or use cpu")
     if not cuda or device == "cpu":

@@ -1,9 +1,10 @@
-"""A Python model: the class `Model` of a model.py, with `load` and a batch-level `predict`."""
+"""A Python model: the class `Model` of a model.py, or one that is named, with `load` and a batch-level `predict`."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import inspect
 import weakref
 from collections.abc import Sequence
@@ -30,10 +31,10 @@ class PythonRuntime:
 
     platform = PLATFORM
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, name: str = "Model") -> None:
         self._runner = asyncio.Runner()
         weakref.finalize(self, self._runner.close)
-        self._model = _instantiate(file, self._runner)
+        self._model = _instantiate(file, name, self._runner)
         self.inputs = _specs(file, self._model, "inputs")
         self.outputs = _specs(file, self._model, "outputs")
         self.max_batch_size: int | None = _batch_size(file, self._model)
@@ -51,17 +52,31 @@ class PythonRuntime:
         """Nothing: `load` is the place for it, and `predict` may have effects."""
 
 
-def _instantiate(file: Path, runner: asyncio.Runner) -> Any:
+def named(reference: str) -> tuple[Path, str]:
+    """The file and the class of --model_class=module:Class or /path/file.py:Class; raises LoadError."""
+    where, _, name = reference.rpartition(":")
+    if not where or not name:
+        raise LoadError(f"--model_class={reference}: expected [kserve:]module:Class or [kserve:]/path/file.py:Class")
+    if where.endswith(".py"):
+        return Path(where), name
+    try:
+        spec = importlib.util.find_spec(where)
+    except ImportError as error:
+        raise LoadError(f"--model_class={reference}: cannot import {where}: {error}") from error
+    if spec is None or not spec.origin:
+        raise LoadError(f"--model_class={reference}: there is no module {where}")
+    return Path(spec.origin), name
+
+
+def _instantiate(file: Path, wanted: str, runner: asyncio.Runner) -> Any:
     """The user's object, loaded; raises LoadError saying what is wrong with the file."""
     name = f"tandem_model_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     try:
         module = modules.from_file(file, name)
-        cls = getattr(module, "Model", None)
+        cls = getattr(module, wanted, None)
         if not isinstance(cls, type):
-            near = methods.suggestion(
-                "Model", (name for name, value in vars(module).items() if isinstance(value, type))
-            )
-            raise LoadError(f"{file} defines no class Model{near}")
+            near = methods.suggestion(wanted, (name for name, value in vars(module).items() if isinstance(value, type)))
+            raise LoadError(f"{file} defines no class {wanted}{near}")
         if wrong := next(methods.problems(cls, METHODS), None):
             raise LoadError(f"{file}: {wrong}")
         model = cls()
