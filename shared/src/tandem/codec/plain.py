@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """The message's fields: numbers as numbers, enumerations by name; without empty lists, maps and messages."""
+    """The message's fields: numbers as numbers, enumerations by name; without empty texts, lists and maps."""
     document: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
@@ -17,12 +17,10 @@ def plain(message: Message) -> dict[str, Any]:
             found: Any = {str(key): _value(held, value[key]) for key in value}
         elif field.is_repeated:
             found = [_value(field, one) for one in value]
-        elif field.has_presence and not message.HasField(field.name):
-            continue
         else:
-            document[field.name] = _value(field, value)
-            continue
-        document |= {field.name: found} if found else {}
+            found = None if field.has_presence and not message.HasField(field.name) else _value(field, value)
+        if found not in (None, "", [], {}) or (found == {} and field.has_presence):
+            document[field.name] = found
     return document
 
 
