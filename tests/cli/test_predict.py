@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contract.client import ask
 from google.protobuf import json_format
-from harness import PHOTOS, ROOT, Pair, running_pair
+from harness import PHOTOS, ROOT, Pair, metric, running_pair, start_transformer
 from rich.console import Console
 from tandem.client import InferResult, ModelMetadata, TensorSpec
 from tandem.errors import InvalidInput
@@ -251,3 +252,21 @@ def test_values_become_what_the_model_declares() -> None:
 def test_every_flag_may_be_written_with_hyphens() -> None:
     known: argparse.Namespace = parser().parse_known_args(["predict", "--model-name=m", "--token-file=f"])[0]
     assert (known.model_name, known.token_file) == ("m", "f")
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_what_a_full_pair_refuses_is_sent_again_until_all_is_answered(
+    sums: Pair, scheme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(40):
+        (tmp_path / f"{number:02}.json").write_text(json.dumps({"x": [[number, 0, 0]]}))
+    flags = ("--model_name=sums", "--transformer=identity", "--max_in_flight=1")
+    small = start_transformer(sums.predictor.grpc_port, *flags)
+    try:
+        url = f"{scheme}://127.0.0.1:{getattr(small, f'{scheme}_port')}"
+        assert tandem("predict", tmp_path, "--url", url, "--model_name", "sums", "--format", "json") == 0
+        answers = [json.loads(line)["outputs"]["sums"] for line in capsys.readouterr().out.splitlines()]
+        assert answers == [[number] for number in range(40)]
+        assert metric(ask(f"{small.url}/metrics").body.decode(), "tandem_rejected_total") > 0
+    finally:
+        small.process.stop()
