@@ -15,8 +15,8 @@ from tandem import tensors
 from tandem.client.result import Document, InferResult, ServerMetadata
 from tandem.client.settings import Settings
 from tandem.client.terms import NotSent, Terms
-from tandem.codec import wire
 from tandem.codec import message as codec
+from tandem.codec import wire
 from tandem.codec.plain import plain
 from tandem.cpus import apart
 from tandem.errors import DeadlineExceeded, TandemError, Unavailable, from_status
