@@ -187,3 +187,19 @@ async def test_a_cancelled_request_is_cancelled_and_nothing_else(pool, caplog):
 async def test_arrays_of_byte_strings_become_arrays_of_bytes_as_text_does(pool):
     result = await Step(Given({"t": np.array([b"cat", b"dog"])}), "preprocess", pool).run(X, Context())
     assert (result["t"].dtype, result["t"].tolist()) == (object, [b"cat", b"dog"])
+
+
+async def test_an_async_def_that_a_decorator_hides_is_awaited_all_the_same(pool):
+    def decorated(method):
+        def called(*args):
+            return method(*args)
+
+        return called
+
+    class Hidden(Transformer):
+        @decorated
+        async def preprocess(self, inputs, context):
+            await asyncio.sleep(0)
+            return inputs
+
+    assert await Step(Hidden(), "preprocess", pool).run(X, Context()) == X

@@ -15,19 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import grpc
 import uvloop
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tandem import settings
 from tandem.authoring import modules
-from tandem.codec import message as codec
-from tandem.codec.wire import Frame
-from tandem.errors import from_status
-from tandem.inference import Arrays, InferRequest
+from tandem.client import Client
 from tandem.lifecycle import Fatal
 from tandem.logs import ConsoleFormatter
-from tandem.metadata import as_arrays
-from tandem.oip import inference_pb2_grpc
 from tandem_predictor.app import Predictor
 from tandem_predictor.settings import Settings as PredictorSettings
 from tandem_transformer import Transformer
@@ -85,19 +79,12 @@ class Pair:
         """The log lines of both services so far, tracebacks and all."""
         return self._log.lines
 
-    def infer(self, inputs: Mapping[str, NDArray[Any]], timeout: float = 30.0) -> Arrays:
-        """The pair's answer, by gRPC. Raises the TandemError that it answered with."""
-        frame = codec.encode_request(InferRequest(self.model_name, "", as_arrays(inputs, "inputs")))
-        frame.message.raw_input_contents.extend(bytes(raw) for raw in frame.raw)
-        try:
-            with grpc.insecure_channel(self.grpc_url) as channel:
-                stub = inference_pb2_grpc.GRPCInferenceServiceStub(channel)
-                reply = stub.ModelInfer(frame.message, timeout=timeout)
-        except grpc.RpcError as error:
-            raise from_status(error.code(), error.details() or "") from None
-        return codec.decode_response(Frame(reply, reply.raw_output_contents)).outputs
+    def infer(self, inputs: Mapping[str, ArrayLike], timeout: float = 30.0) -> Mapping[str, NDArray[Any]]:
+        """The pair's answer to `inputs`. Raises the TandemError that it answered with."""
+        with Client(self.http_url) as client:
+            return client.infer(self.model_name, inputs, timeout=timeout)
 
-    async def infer_async(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    async def infer_async(self, inputs: Mapping[str, ArrayLike]) -> Mapping[str, NDArray[Any]]:
         """The same from a coroutine."""
         return await asyncio.to_thread(self.infer, inputs)
 

@@ -106,5 +106,7 @@ class Link:
     async def _set_up(self, transformer: Transformer, model: ModelMetadata) -> None:
         if inspect.iscoroutinefunction(transformer.setup):
             await transformer.setup(model, self._options)
-        else:
-            await asyncio.get_running_loop().run_in_executor(self._executor, transformer.setup, model, self._options)
+            return
+        work = asyncio.get_running_loop().run_in_executor(self._executor, transformer.setup, model, self._options)
+        if awaitable := await work:  # an async def in a decorator
+            await awaitable

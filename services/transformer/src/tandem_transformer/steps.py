@@ -43,6 +43,8 @@ class Step:
             else:
                 work = partial(copy_context().run, self._work, arrays, context)  # so that it knows its span
                 result = await asyncio.get_running_loop().run_in_executor(self._executor, work)
+                if not isinstance(result, dict) and inspect.isawaitable(result):  # an async def in a decorator
+                    result = await result
             arrays = as_arrays(result, self._source)
             if self._promised:
                 hold(arrays, self._promised, self._source, f"{self._name}.outputs has")
