@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tandem_cli import __version__, doctor, models, new, predict, up
+from tandem_cli import __version__, bench, doctor, models, new, predict, up
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="tandem", description="Start, try and watch a pair.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
-    for command in (up, predict, models, doctor, new):
+    for command in (up, predict, bench, models, doctor, new):
         command.add_to(commands)
     return top
 

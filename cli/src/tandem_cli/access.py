@@ -32,14 +32,19 @@ def flag(parser: argparse._ActionsContainer, name: str, metavar: str, text: str,
 
 def client(known: argparse.Namespace, **more: Any) -> AsyncClient:
     """A client of the server that the arguments name; raises BadUse."""
-    tls = Tls(known.cacert, known.cert, known.key) if known.cacert or known.cert or known.key else None
     try:
-        return AsyncClient(known.url, timeout=known.timeout, token=_token(known.token_file), tls=tls, **more)
+        return AsyncClient(known.url, timeout=known.timeout, token=token(known.token_file), tls=tls(known), **more)
     except ValueError as error:
         raise BadUse(str(error)) from None
 
 
-def _token(path: str) -> str:
+def tls(known: argparse.Namespace) -> Tls | None:
+    """The files that the arguments name, if any."""
+    return Tls(known.cacert, known.cert, known.key) if known.cacert or known.cert or known.key else None
+
+
+def token(path: str) -> str:
+    """The first line of the file, if there is one; raises BadUse."""
     if not path:
         return ""
     try:
