@@ -38,7 +38,7 @@ test: setup $(MODEL) $(FLOATS) ## every test that needs no system package
 	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile --ignore tests/faults
 	@$(BIN)/python -m pytest -m "not system" tests/faults
 
-test-system: setup .venv/docs .venv/browser $(MODEL) $(FLOATS) ## the tests that need system packages
+test-system: setup .venv/docs .venv/system $(MODEL) $(FLOATS) ## the tests that need system packages
 	@$(BIN)/python -m pytest -m system
 
 check: setup ## lint, types, import walls, protocol buffers, generated stubs, known vulnerabilities
@@ -81,8 +81,8 @@ soak: setup $(MODEL) ## memory over MINUTES (10) of load, after a minute of warm
 chaos: setup ## MINUTES (5) of good, bad and hostile clients while the predictor is killed and restarted; SEED (1)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
 
-.venv/browser: pyproject.toml constraints.txt | .venv/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group browser
+.venv/system: pyproject.toml constraints.txt | .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group system
 	@touch $@
 
 .venv/fuzzer: requirements/fuzz.txt | .venv/installed

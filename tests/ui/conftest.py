@@ -50,7 +50,7 @@ def chromium() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only `make test-system` installs it
     except ImportError:
-        missing("playwright is not installed; `make .venv/browser` installs it")
+        missing("playwright is not installed; `make .venv/system` installs it")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program)
         yield browser

@@ -22,7 +22,14 @@ def running(level: Level, recorder: Recorder, seconds: float, left: float) -> Re
     rate = f"{found.count / seconds:,.0f} req/s" if seconds else ""
     latency = f"p50 {_ms(found.percentile(50))} p99 {_ms(found.percentile(99))} ms" if found.count else "no answer yet"
     others = f"{recorder.shed} refused, {sum(recorder.failed.values())} failed"
-    parts = (f"{_called(level)} {level}", rate, latency, others, f"{recorder.under_way} under way", f"{left:.0f} s left")
+    parts = (
+        f"{_called(level)} {level}",
+        rate,
+        latency,
+        others,
+        f"{recorder.under_way} under way",
+        f"{left:.0f} s left",
+    )
     return Text(" · ".join(part for part in parts if part), overflow="ellipsis", no_wrap=True)
 
 
