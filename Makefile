@@ -97,7 +97,7 @@ fuzz: setup .venv/fuzzer ## every decoder against made-up inputs, MINUTES (30) e
 	@touch $@
 
 docs: setup .venv/docs ## the site, from docs/ to build/site/
-	@$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/site
+	@$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet docs build/site
 	@echo "docs: build/site/index.html"
 
 clean: ## remove everything that make made
