@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import tandem
@@ -47,6 +51,21 @@ class Flags(SphinxDirective):
         return [node for group, flags in groups.items() for node in (nodes.rubric(text=group), _table(cls, flags))]
 
 
+class Command(SphinxDirective):
+    """What a command prints with --help: `{command} tandem bench`."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """The text as it is."""
+        program, *rest = self.arguments[0].split()
+        command = [Path(sys.executable).parent / program, *rest, "--help"]
+        wide = {**os.environ, "COLUMNS": "88", "NO_COLOR": "1"}
+        printed = subprocess.run(command, env=wide, capture_output=True, text=True, check=True).stdout
+        return [nodes.literal_block(text=printed, language="text")]
+
+
 def _table(cls: type[Any], flags: list[tuple[str, settings.Flag]]) -> nodes.table:
     rows = [_row(name, flag, cls.__dataclass_fields__[name].default) for name, flag in flags]
     columns = [nodes.colspec(colwidth=width) for width in (35, 15, 50)]
@@ -71,4 +90,5 @@ def stay_inside(app: Sphinx, name: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.add_directive("flags", Flags)
+    app.add_directive("command", Command)
     app.connect("source-read", stay_inside)

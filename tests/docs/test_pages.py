@@ -8,13 +8,18 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from contract.client import ask
 from deploy.manifests import pair, parsed
-from harness import Process, running_pair, start_predictor
+from harness import ROOT, Process, running_pair, start_predictor
 from pages import block
 from parts import missing, require
+from tandem_cli import testing
+
+SUMS = ROOT / "examples" / "row-sums"
 
 
 @pytest.mark.system
@@ -63,6 +68,13 @@ def test_the_transformer_of_the_readme_turns_fahrenheit_into_celsius(tmp_path: P
         assert ask(pair.infer_url, "POST", {"inputs": [warm]}).json["outputs"][0]["data"] == [0, 100, -40]
         refused = ask(pair.infer_url, "POST", {"inputs": [{**warm, "data": [0, 0, -500]}]})
         assert (refused.status, "absolute zero" in refused.json["error"]) == (400, True)
+
+
+def test_what_kserves_celsius_becomes_answers_as_it_does() -> None:
+    scope: dict[str, Any] = {}
+    exec(block("docs/bring-what-you-have.md", "import numpy as np\nfrom tandem import"), scope)  # noqa: S102 - our page
+    outputs = testing.run(scope["Celsius"](), {"fahrenheit": np.array([[32, 212, -40]], np.float32)}, SUMS)
+    assert outputs["sums"].tolist() == [60]
 
 
 def test_the_arguments_of_the_architecture_are_those_of_the_manifests() -> None:
