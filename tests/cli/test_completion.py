@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,10 @@ def test_a_slip_is_told_in_one_line(arguments: tuple[str, ...], told: str) -> No
     assert done.returncode == 2
     assert told in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["up", "predict", "bench", "models", "doctor", "new", "completion"])
+def test_help_fits_a_terminal_of_80_columns(command: str) -> None:
+    environment = {**os.environ, "COLUMNS": "80"}
+    printed = subprocess.run([*TANDEM, command, "--help"], env=environment, capture_output=True, text=True, check=True)
+    assert [line for line in printed.stdout.splitlines() if len(line) > 80] == []

@@ -11,12 +11,12 @@ from tandem_predictor.settings import Settings as PredictorSettings
 from tandem_transformer.settings import Settings as TransformerSettings
 from tandem_transformer.transformer import BUILT_IN
 
-from tandem_cli.commands import Commands
+from tandem_cli.commands import Commands, Formatter
 
 AFTER = """to have it from now on:
-  bash   tandem completion bash > ~/.local/share/bash-completion/completions/tandem
-  zsh    tandem completion zsh > ~/.zfunc/_tandem       (a folder of $fpath)
-  fish   tandem completion fish > ~/.config/fish/completions/tandem.fish"""
+  bash  tandem completion bash > ~/.local/share/bash-completion/completions/tandem
+  zsh   tandem completion zsh > ~/.zfunc/_tandem       (a folder of $fpath)
+  fish  tandem completion fish > ~/.config/fish/completions/tandem.fish"""
 
 
 def add_to(commands: Commands, whole: Callable[[], argparse.ArgumentParser]) -> None:
@@ -25,7 +25,7 @@ def add_to(commands: Commands, whole: Callable[[], argparse.ArgumentParser]) -> 
         "completion",
         help="print a script for the shell's completion",
         epilog=AFTER,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     command.add_argument(

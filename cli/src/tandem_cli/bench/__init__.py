@@ -16,7 +16,7 @@ from tandem.errors import TandemError
 
 from tandem_cli import access
 from tandem_cli.access import BadUse, flag
-from tandem_cli.commands import Commands
+from tandem_cli.commands import Commands, Formatter
 
 BAD_USE = 2
 ABOUT = """Measure a running pair, or any server of the Open Inference Protocol: a closed loop (--concurrency: so many
@@ -24,9 +24,10 @@ callers, each waiting for its answer) or an open one (--rate: requests come when
 each was due). Several values, with commas between, are measured one after another. Ctrl-C ends it with what was
 measured."""
 AFTER = """examples:
-  tandem bench photos/ --concurrency 1,8,32                     files, in turn, to a model with one BYTES input
+  tandem bench photos/ --concurrency 1,8,32       files, in turn
   tandem bench photos/ --rate 50,100,150 --duration 30
-  tandem bench --model_name sums --url grpc://localhost:8081    made-up numbers, by the model's metadata
+  tandem bench --url grpc://localhost:8081        made-up numbers, by the
+    --model_name sums --batch 4                     model's metadata
   tandem bench --model_name m --shape x:1,3,224,224 --plot m.png
 
 exit status: 0 if anything was answered, 1 if nothing was, 2 for bad use"""
@@ -39,7 +40,7 @@ def add_to(commands: Commands) -> None:
         help="measure a running pair",
         description=ABOUT,
         epilog=AFTER,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     command.add_argument("sources", nargs="*", metavar="FILE", help="what to send: files, folders, patterns")

@@ -15,7 +15,7 @@ from tandem.errors import TandemError
 
 from tandem_cli import access
 from tandem_cli.access import BadUse, flag
-from tandem_cli.commands import Commands
+from tandem_cli.commands import Commands, Formatter
 from tandem_cli.predict.demo import demonstrate
 
 __all__ = ["add_to", "demonstrate", "run"]
@@ -26,12 +26,12 @@ gets each file as it is; other models get .npy, .npz and .json files, whose numb
 wants. Answers come in the order of the files, each as soon as those before it are there. Requests that the pair
 refuses because it is full are sent again until --timeout."""
 AFTER = """examples:
-  tandem predict photo.jpg                     one photo, every label
-  tandem predict photos/ 'more/*.png'          folders are searched for images, patterns are resolved
+  tandem predict photo.jpg              one photo, every label
+  tandem predict photos/ 'more/*.png'   folders are searched, patterns resolved
   tandem predict photos/ --format csv --output labels.csv
   cat photo.jpg | tandem predict - --format json
   tandem predict --model_name sums --input 'x=[[1, 2, 3]]'
-  tandem predict --model_name sums --inputs request.json --url grpc://localhost:8081
+  tandem predict --model_name sums --inputs x.json --url grpc://localhost:8081
 
 exit status: 0 if all were answered, 1 if some failed, 2 for bad use"""
 
@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> None:
         help="send photos or other files to a running pair",
         description=ABOUT,
         epilog=AFTER,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
         allow_abbrev=False,
     )
     command.add_argument("sources", nargs="*", metavar="FILE", help="files, folders, patterns, or - for the input")
