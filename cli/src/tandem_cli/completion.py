@@ -17,6 +17,7 @@ AFTER = """to have it from now on:
   bash   tandem completion bash > ~/.local/share/bash-completion/completions/tandem
   zsh    tandem completion zsh > ~/.zfunc/_tandem       (a folder of $fpath)
   fish   tandem completion fish > ~/.config/fish/completions/tandem.fish"""
+_FILES = ("_certfile", "_keyfile", "_ca_certs", "_token_file")
 
 
 def add_to(commands: Commands, whole: Callable[[], argparse.ArgumentParser]) -> None:
@@ -48,12 +49,15 @@ def run(known: argparse.Namespace, rest: list[str], parser: argparse.ArgumentPar
 def _add_flags(up: argparse.ArgumentParser) -> None:
     """The services' flags, which `tandem up` passes on without declaring them."""
     services = {"predictor": settings.flags(PredictorSettings), "transformer": settings.flags(TransformerSettings)}
-    for name in services["predictor"] | services["transformer"]:
-        choices = [*BUILT_IN] if name == "transformer" else None
-        up.add_argument(f"--{name}", choices=choices)
-    for service, flags in services.items():
-        for name in flags:
-            up.add_argument(f"--{service}.{name}")
+    spelled = {f"{service}.{name}": flag for service, flags in services.items() for name, flag in flags.items()}
+    for name, flag in (services["predictor"] | services["transformer"] | spelled).items():
+        choices = [*BUILT_IN] if name.endswith("transformer") else None
+        choices = ["true", "false"] if flag.parse is settings.boolean else choices
+        action = up.add_argument(f"--{name}", choices=choices)
+        if name.endswith("model_dir"):
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # where shtab looks for it
+        elif name.endswith(_FILES):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
 
 
 def _complete_files(command: argparse.ArgumentParser) -> None:
