@@ -33,6 +33,8 @@ def script(tmp_path_factory) -> Path:
         (("tandem", "up", "--max_batch"), {"--max_batch_size"}),
         (("tandem", "up", "--predictor.max_batch"), {"--predictor.max_batch_size"}),
         (("tandem", "up", "--transformer", "ima"), {"image-classification"}),
+        (("tandem", "up", "--merge_predictor_metrics", "t"), {"true"}),
+        (("tandem", "up", "--model_dir", "exam"), {"examples"}),
         (("tandem", "new", "tr"), {"transformer"}),
         (("tandem", "bench", "--conc"), {"--concurrency"}),
     ],
@@ -56,7 +58,10 @@ def test_other_shells_have_a_script_with_every_command(shell: str) -> None:
         (("banch",), "tandem: 'banch' is unknown; did you mean bench?; see `tandem --help`"),
         (("new", "transfomer", "x"), "did you mean transformer?; see `tandem new --help`"),
         (("bench", "--concurrency", "x"), "tandem bench: argument --concurrency: "),
-        (("bench", "--concurency", "3"), "unknown argument --concurency; see `tandem bench --help`"),
+        (
+            ("bench", "--concurency", "3"),
+            "unknown argument --concurency; did you mean --concurrency?; see `tandem bench --help`",
+        ),
     ],
 )
 def test_a_slip_is_told_in_one_line(arguments: tuple[str, ...], told: str) -> None:

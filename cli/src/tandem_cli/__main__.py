@@ -9,6 +9,7 @@ import sys
 from typing import NoReturn
 
 from tandem_cli import __version__, bench, completion, doctor, models, new, predict, up
+from tandem_cli.commands import Page
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,10 +29,16 @@ class Parser(argparse.ArgumentParser):
 
 def main() -> int:
     """Read the command and run it."""
-    known, rest = parser().parse_known_args()
+    top = parser()
+    known, rest = top.parse_known_args()
     if not hasattr(known, "run"):
-        parser().print_help()
+        top.print_help()
         return 2
+    flags = [argument.partition("=")[0] for argument in rest if argument.startswith("--")]
+    if flags and known.command != "up":  # up gives them to the services, which warn
+        command = _choices(top)[known.command]
+        near = difflib.get_close_matches(flags[0], command._option_string_actions, n=1)
+        command.error(f"unknown argument {flags[0]}" + (f"; did you mean {near[0]}?" if near else ""))
     status: int = known.run(known, rest)
     return status
 
@@ -40,11 +47,18 @@ def parser() -> argparse.ArgumentParser:
     """The commands, in the order in which --help lists them."""
     top: argparse.ArgumentParser = Parser(prog="tandem", description="Start, try and watch a pair.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for command in (up, predict, bench, models, doctor, new):
         command.add_to(commands)
     completion.add_to(commands, parser)
+    for command_parser in commands.choices.values():
+        command_parser.formatter_class = Page
     return top
+
+
+def _choices(top: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands' parsers by name."""
+    return next(dict(a.choices) for a in top._actions if isinstance(a, argparse._SubParsersAction))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ from typing import TypeAlias
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # argparse has no public name for it
 
 
-class Formatter(argparse.HelpFormatter):
-    """Wraps a text, unless it has indented lines, such as examples, which stay as they are."""
+class Page(argparse.HelpFormatter):
+    """Fits prose to the terminal and leaves examples, which are indented, as they are written."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return text if "\n  " in text else super()._fill_text(text, width, indent)
+        if "\n  " in text:
+            return "".join(f"{indent}{line}" for line in text.splitlines(keepends=True))
+        return super()._fill_text(text, width, indent)

@@ -11,12 +11,14 @@ from tandem_predictor.settings import Settings as PredictorSettings
 from tandem_transformer.settings import Settings as TransformerSettings
 from tandem_transformer.transformer import BUILT_IN
 
-from tandem_cli.commands import Commands, Formatter
+from tandem_cli.commands import Commands
 
 AFTER = """to have it from now on:
-  bash  tandem completion bash > ~/.local/share/bash-completion/completions/tandem
-  zsh   tandem completion zsh > ~/.zfunc/_tandem       (a folder of $fpath)
+  bash  tandem completion bash > \\
+          ~/.local/share/bash-completion/completions/tandem
+  zsh   tandem completion zsh > ~/.zfunc/_tandem    # a folder of $fpath
   fish  tandem completion fish > ~/.config/fish/completions/tandem.fish"""
+_FILES = ("_certfile", "_keyfile", "_ca_certs", "_token_file")
 
 
 def add_to(commands: Commands, whole: Callable[[], argparse.ArgumentParser]) -> None:
@@ -25,7 +27,6 @@ def add_to(commands: Commands, whole: Callable[[], argparse.ArgumentParser]) -> 
         "completion",
         help="print a script for the shell's completion",
         epilog=AFTER,
-        formatter_class=Formatter,
         allow_abbrev=False,
     )
     command.add_argument(
@@ -48,12 +49,15 @@ def run(known: argparse.Namespace, rest: list[str], parser: argparse.ArgumentPar
 def _add_flags(up: argparse.ArgumentParser) -> None:
     """The services' flags, which `tandem up` passes on without declaring them."""
     services = {"predictor": settings.flags(PredictorSettings), "transformer": settings.flags(TransformerSettings)}
-    for name in services["predictor"] | services["transformer"]:
-        choices = [*BUILT_IN] if name == "transformer" else None
-        up.add_argument(f"--{name}", choices=choices)
-    for service, flags in services.items():
-        for name in flags:
-            up.add_argument(f"--{service}.{name}")
+    spelled = {f"{service}.{name}": flag for service, flags in services.items() for name, flag in flags.items()}
+    for name, flag in (services["predictor"] | services["transformer"] | spelled).items():
+        choices = [*BUILT_IN] if name.endswith("transformer") else None
+        choices = ["true", "false"] if flag.parse is settings.boolean else choices
+        action = up.add_argument(f"--{name}", choices=choices)
+        if name.endswith("model_dir"):
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # where shtab looks for it
+        elif name.endswith(_FILES):
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
 
 
 def _complete_files(command: argparse.ArgumentParser) -> None:

@@ -26,12 +26,16 @@ TRANSFORMER, PREDICTOR = "http://localhost:8000", "http://localhost:8080"
 ABOUT = f"""List the models of a server, show one in full (its metadata, configuration and statistics), or load and
 unload one. To load and unload is the predictor's, with --model_control=explicit: for these the URL is {PREDICTOR}
 unless it is given."""
+AFTER = """examples:
+  tandem models
+  tandem models show custom-model --json
+  tandem models load custom-model"""
 
 
 def add_to(commands: Commands) -> None:
     """Declare the command."""
     command = commands.add_parser(
-        "models", help="list, show, load and unload models", description=ABOUT, allow_abbrev=False
+        "models", help="list, show, load and unload models", description=ABOUT, epilog=AFTER, allow_abbrev=False
     )
     command.add_argument("action", nargs="?", choices=("list", "show", "load", "unload"), default="list")
     command.add_argument("name", nargs="?", metavar="NAME", help="the model to show, load or unload")

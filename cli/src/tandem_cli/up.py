@@ -32,11 +32,20 @@ BAD_USE = 2  # the exit status of a service that only its user can mend
 ABOUT = """Start predictor and transformer as two processes and stop both on Ctrl-C. Any flag of either service may be
 given: it goes to each that knows it. --predictor.X and --transformer.X go to one of them; --http_port and --grpc_port
 without a prefix are the transformer's. See `tandem-predictor --help` and `tandem-transformer --help`."""
+AFTER = """examples:
+  tandem up --model_dir=models --model_name=digits --transformer=identity
+  tandem up --model_dir=m --transformer=my.py:Mine --predictor.log_level=debug"""
 
 
 def add_to(commands: Commands) -> None:
     """Declare the command."""
-    command = commands.add_parser("up", help="start a pair", description=ABOUT, allow_abbrev=False)
+    command = commands.add_parser(
+        "up",
+        help="start a pair",
+        description=ABOUT,
+        epilog=AFTER,
+        allow_abbrev=False,
+    )
     command.add_argument(
         "--try", dest="try_photo", type=Path, metavar="PHOTO", help="classify it once the pair is ready"
     )

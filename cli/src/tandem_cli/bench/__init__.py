@@ -16,7 +16,7 @@ from tandem.errors import TandemError
 
 from tandem_cli import access
 from tandem_cli.access import BadUse, flag
-from tandem_cli.commands import Commands, Formatter
+from tandem_cli.commands import Commands
 
 BAD_USE = 2
 ABOUT = """Measure a running pair, or any server of the Open Inference Protocol: a closed loop (--concurrency: so many
@@ -40,7 +40,6 @@ def add_to(commands: Commands) -> None:
         help="measure a running pair",
         description=ABOUT,
         epilog=AFTER,
-        formatter_class=Formatter,
         allow_abbrev=False,
     )
     command.add_argument("sources", nargs="*", metavar="FILE", help="what to send: files, folders, patterns")

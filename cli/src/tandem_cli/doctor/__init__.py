@@ -15,7 +15,7 @@ from functools import partial
 
 from rich.console import Console
 
-from tandem_cli.commands import Commands, Formatter
+from tandem_cli.commands import Commands
 from tandem_cli.doctor import condition, doors, options, report
 from tandem_cli.doctor.model import Subject
 from tandem_cli.doctor.options import BadUse, Options
@@ -34,7 +34,6 @@ def add_to(commands: Commands) -> None:
         help="check a running pair",
         description=options.ABOUT,
         epilog=options.AFTER,
-        formatter_class=Formatter,
         allow_abbrev=False,
     )
     options.add_arguments(command)

@@ -14,11 +14,16 @@ from tandem_cli.new import names
 
 ABOUT = """Make a folder with a transformer (and a model to stand behind it) or a Python model: code, tests, a request
 to send, a Containerfile. With --model the tensors are those of your ONNX file, which is copied into the folder."""
+AFTER = """examples:
+  tandem new transformer celsius
+  tandem new predictor sums --model model.onnx"""
 
 
 def add_to(commands: Commands) -> None:
     """Declare the command."""
-    command = commands.add_parser("new", help="make a folder to write a pipeline in", description=ABOUT)
+    command = commands.add_parser(
+        "new", help="make a folder to write a pipeline in", description=ABOUT, epilog=AFTER, allow_abbrev=False
+    )
     command.add_argument("kind", choices=("transformer", "predictor"), help="what you want to write")
     command.add_argument("folder", type=Path, metavar="NAME", help="the folder, and the name of the service")
     command.add_argument("--model", type=Path, metavar="FILE", help="an ONNX file, for its tensors")

@@ -15,7 +15,7 @@ from tandem.errors import TandemError
 
 from tandem_cli import access
 from tandem_cli.access import BadUse, flag
-from tandem_cli.commands import Commands, Formatter
+from tandem_cli.commands import Commands
 from tandem_cli.predict.demo import demonstrate
 
 __all__ = ["add_to", "demonstrate", "run"]
@@ -43,7 +43,6 @@ def add_to(commands: Commands) -> None:
         help="send photos or other files to a running pair",
         description=ABOUT,
         epilog=AFTER,
-        formatter_class=Formatter,
         allow_abbrev=False,
     )
     command.add_argument("sources", nargs="*", metavar="FILE", help="files, folders, patterns, or - for the input")
