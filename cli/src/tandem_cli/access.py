@@ -15,7 +15,7 @@ class BadUse(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser, url: str, where: str) -> None:
     """Add the arguments; `url` is the default, of what `where` says."""
-    text = f"http://, https://, grpc:// or grpcs:// of {where} [{url}]"
+    text = f"http://, https://, grpc:// or grpcs:// of {where}" + (f" [{url}]" if url else "")
     parser.add_argument("--url", default=url, metavar="URL", help=text)
     flag(parser, "timeout", "SECONDS", "for each answer, retries included [60]", type=_seconds, default=60.0)
     flag(parser, "token_file", "FILE", "its first line is the bearer token to send", default="")
