@@ -67,7 +67,7 @@ def test_a_model_is_unloaded_and_loaded(sums: Pair, scheme: str, capsys: pytest.
     [
         (("show",), 2, "which model?"),
         (("list", "sums"), 2, "has no NAME"),
-        (("drop", "sums"), 2, "invalid choice"),
+        (("drop", "sums"), 2, "'drop' is unknown"),
         (("show", "other"), 1, "'other' is not found"),
         (("load", "sums"), 1, "predictor"),  # of the transformer
     ],

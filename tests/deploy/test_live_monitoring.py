@@ -32,7 +32,8 @@ from tandem_transformer import Transformer
 
 class Same(Transformer):
     def preprocess(self, inputs, context):
-        return dict(inputs)
+        with context.timer("copy"):
+            return dict(inputs)
 
     def postprocess(self, outputs, context):
         return dict(outputs)
@@ -49,7 +50,8 @@ EMPTY = {"CPU by container": KUBELET, "CPU throttled by container": KUBELET, "Me
 MOVED = {
     "Ready", "Versions", "Availability burn rate", "Requests by model and door", "Failures by status",
     "Refused or left, by status", "Latency as callers see it", "Latency, every request", "Latency at the predictor",
-    "Mean time by phase", "99th percentile by phase", "Predict as the transformer sees it", "Rows in a batch",
+    "Mean time by phase", "Mean time by timer of the author",
+    "99th percentile by phase", "Predict as the transformer sees it", "Rows in a batch",
     "Preprocess, every request", "Queue, every request", "Inference, every batch", "Batches and rows a second",
     "Refused by reason", "Share refused", "Predictor channel", "Hop latency",
     "Calls by transport", "Share through shared memory",

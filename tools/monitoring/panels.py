@@ -149,6 +149,12 @@ def _phases() -> Row:
                 quantiles("request_predict_seconds", BEFORE),
                 "s",
             ),
+            Panel(
+                "Mean time by timer of the author",
+                "Which step of the transformer's own code takes the time (context.timer)?",
+                (Query(mean("tandem_step_seconds", BEFORE, "step"), "{{step}}"),),
+                "s",
+            ),
             heatmap(
                 "Preprocess, every request",
                 "Are some inputs much dearer than others?",

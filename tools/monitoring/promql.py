@@ -27,9 +27,9 @@ def quantiles(metric: str, labels: str, *, exemplar: bool = False) -> tuple[Quer
     return tuple(Query(quantile(q, metric, labels), f"p{100 * q:g}", exemplar) for q in (0.5, 0.9, 0.99))
 
 
-def mean(metric: str, labels: str) -> str:
+def mean(metric: str, labels: str, by: str = "") -> str:
     """What a histogram's observations are on average."""
-    return f"{rate(f'{metric}_sum', labels)} / ({rate(f'{metric}_count', labels)} > 0)"
+    return f"{rate(f'{metric}_sum', labels, by)} / ({rate(f'{metric}_count', labels, by)} > 0)"
 
 
 def heatmap(title: str, question: str, metric: str, labels: str, unit: str = "s", *, exemplar: bool = False) -> Panel:
