@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from faults.test_handoff import MODEL, SMALL, echoed, nth, pair
-from harness import start_predictor
+from harness import Service, start_predictor
 
 USED = "small calls go over a local socket"
 OFF = "--local_socket=off"
 
 
 def sockets() -> set[str]:
-    """Our abstract sockets in this network namespace, by inode: one that listens, and one for each connection."""
+    """The abstract sockets of all pairs of this machine, by inode: one that listens, and one for each connection."""
     return {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines() if "@tandem-" in line}
 
 
+def sockets_of(predictor: Service) -> set[str]:
+    """Those of one predictor."""
+    files = [os.readlink(file) for file in Path(f"/proc/{predictor.process.process.pid}/fd").iterdir()]
+    return {inode for inode in sockets() if f"socket:[{inode}]" in files}
+
+
 def test_a_call_over_it_is_logged_as_any_other_and_nothing_of_it_is_left() -> None:
-    before = sockets()  # of pairs that other tests have running
     with pair() as (transformer, predictor):
         transformer.process.entry(USED)
-        assert len(sockets() - before) == 2
+        own = sockets_of(predictor)
+        assert len(own) == 2
         assert echoed(transformer, SMALL)
         entry = predictor.process.entry("infer")
         assert (entry["protocol"], entry["code"], entry["model"]) == ("grpc", "OK", "echo")
         assert entry["id"] == transformer.process.entry("infer")["id"]
-    assert sockets() <= before
+    assert not own & sockets()
 
 
 @pytest.mark.parametrize("off", ["predictor", "transformer"])
@@ -60,9 +67,10 @@ def test_a_predictor_that_comes_back_is_connected_to_anew() -> None:
 
 
 def test_a_predictor_that_stops_ends_the_connection() -> None:
-    before = sockets()
     with pair(("--grace=20",)) as (transformer, predictor):
         transformer.process.entry(USED)
+        own = sockets_of(predictor)
         transformer.process.stop()
         assert predictor.process.stop() == 0
-        assert sockets() <= before
+        assert own
+        assert not own & sockets()
