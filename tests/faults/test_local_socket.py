@@ -27,9 +27,9 @@ def sockets_of(predictor: Service) -> set[str]:
 def test_a_call_over_it_is_logged_as_any_other_and_nothing_of_it_is_left() -> None:
     with pair() as (transformer, predictor):
         transformer.process.entry(USED)
+        assert echoed(transformer, SMALL)
         own = sockets_of(predictor)
         assert len(own) == 2
-        assert echoed(transformer, SMALL)
         entry = predictor.process.entry("infer")
         assert (entry["protocol"], entry["code"], entry["model"]) == ("grpc", "OK", "echo")
         assert entry["id"] == transformer.process.entry("infer")["id"]
