@@ -155,20 +155,24 @@ def _phases() -> Row:
                 (Query(mean("tandem_step_seconds", BEFORE, "step"), "{{step}}"),),
                 "s",
             ),
-            heatmap(
-                "Preprocess, every request",
-                "Are some inputs much dearer than others?",
-                "request_preprocess_seconds",
-                BEFORE,
-            ),
-            heatmap(
-                "Queue, every request", "Do requests wait for a batch, and how evenly?", "tandem_queue_seconds", HERE
-            ),
-            heatmap(
-                "Inference, every batch",
-                "Does the engine take the same time for every batch, or do sizes or neighbours show?",
-                "tandem_inference_seconds",
-                HERE,
-            ),
+            *_heatmaps(),
+        ),
+    )
+
+
+def _heatmaps() -> tuple[Panel, ...]:
+    return (
+        heatmap(
+            "Preprocess, every request",
+            "Are some inputs much dearer than others?",
+            "request_preprocess_seconds",
+            BEFORE,
+        ),
+        heatmap("Queue, every request", "Do requests wait for a batch, and how evenly?", "tandem_queue_seconds", HERE),
+        heatmap(
+            "Inference, every batch",
+            "Does the engine take the same time for every batch, or do sizes or neighbours show?",
+            "tandem_inference_seconds",
+            HERE,
         ),
     )
