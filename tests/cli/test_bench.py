@@ -132,3 +132,24 @@ def test_phases_are_means_of_the_answers_that_tell_them() -> None:
     recorder.record("cut off", 0.1, {})
     assert recorder.phases["inference"] == pytest.approx(0.03)
     assert (recorder.shed, recorder.failed, recorder.latencies.count) == (1, {"cut off": 1}, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--shape=image:9000000,8,8",), "input 'image': [9000000, 8, 8] is too large"),
+        (("--json=nowhere/figures.json",), "--json nowhere/figures.json: there is no folder nowhere"),
+        (("--concurrency=" + "9" * 400,), "is no number from 1 to 4096"),
+    ],
+)
+def test_what_would_end_badly_is_refused_before_it_begins(digits: Pair, arguments: tuple[str, ...], told: str) -> None:
+    done = bench(digits.transformer.url, "--model_name=digits", *arguments)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_archive_is_told(digits: Pair, tmp_path: Path) -> None:
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04garbage")
+    done = bench(digits.transformer.url, "--model_name=digits", str(tmp_path / "bad.npz"))
+    assert (done.returncode, "expected a .npy or .npz file" in done.stderr) == (1, True)

@@ -18,7 +18,7 @@ from tandem_cli import access
 from tandem_cli.access import BadUse, flag
 from tandem_cli.commands import Commands
 
-BAD_USE = 2
+BAD_USE, INTERRUPTED = 2, 130
 ABOUT = """Measure a running pair, or any server of the Open Inference Protocol: a closed loop (--concurrency: so many
 callers, each waiting for its answer) or an open one (--rate: requests come when they come, and latency counts from when
 each was due). Several values, with commas between, are measured one after another. Ctrl-C ends it with what was
@@ -74,6 +74,8 @@ def run(known: argparse.Namespace, rest: list[str]) -> int:
     except (TandemError, OSError) as error:
         print(f"tandem: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _list(one: Callable[[str], float]) -> Callable[[str], list[float]]:
@@ -85,7 +87,9 @@ def _list(one: Callable[[str], float]) -> Callable[[str], list[float]]:
 
 
 def _count(text: str) -> int:
-    return int(_within(float(int(text)), 1, 4096))
+    if not text.isdecimal() or len(text) > 4 or not 1 <= int(text) <= 4096:
+        raise argparse.ArgumentTypeError(f"{text[:20]} is no number from 1 to 4096")
+    return int(text)
 
 
 def _rate(text: str) -> float:

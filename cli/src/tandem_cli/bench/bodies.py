@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,12 +32,14 @@ class Body:
 
 def bodies(known: argparse.Namespace, model: ModelMetadata) -> list[Body]:
     """The requests that are sent in turn; raises BadUse, OSError or TandemError."""
-    found = [
-        _encode(InferRequest(model.name, known.model_version, inputs=inputs, raw=True), known.url)
-        for inputs in (_files(known, model) if known.sources else _made_up(known, model))
-    ]
-    if (size := sum(len(body.data) for body in found)) > MOST:
-        raise BadUse(f"the requests have {size} bytes together, more than {MOST}; name fewer files")
+    found, size = list[Body](), 0
+    for inputs in _files(known, model) if known.sources else _made_up(known, model):
+        found.append(_encode(InferRequest(model.name, known.model_version, inputs=inputs, raw=True), known.url))
+        size += len(found[-1].data)
+        if size > MOST:
+            raise BadUse(f"the requests have over {MOST} bytes together; name fewer files, or smaller shapes")
+    if not found:
+        raise BadUse("there is nothing to send; name files, see `tandem bench --help`")
     return found
 
 
@@ -48,20 +50,22 @@ def _encode(request: InferRequest, url: str) -> Body:
     return Body(b"".join(parts), size)
 
 
-def _files(known: argparse.Namespace, model: ModelMetadata) -> list[Arrays]:
+def _files(known: argparse.Namespace, model: ModelMetadata) -> Iterator[Arrays]:
     bytes_only = len(model.inputs) == 1 and model.inputs[0].datatype == "BYTES"
     read = reading.content if bytes_only else reading.arrays
-    return [read(model, path) for path in jobs.paths(known.sources, jobs.IMAGES if bytes_only else jobs.ARRAYS)]
+    for path in jobs.paths(known.sources, jobs.IMAGES if bytes_only else jobs.ARRAYS):
+        yield read(model, path)
 
 
-def _made_up(known: argparse.Namespace, model: ModelMetadata) -> list[Arrays]:
+def _made_up(known: argparse.Namespace, model: ModelMetadata) -> Iterator[Arrays]:
     shapes = dict(_shape(text) for text in known.shape)
     if unknown := shapes.keys() - {spec.name for spec in model.inputs}:
         names = ", ".join(spec.name for spec in model.inputs)
         raise BadUse(f"--shape: unknown input {min(unknown)}; the model's inputs are: {names}")
     generator = np.random.default_rng(0)
     wanted = {spec.name: shapes.get(spec.name) or _default(spec, known.batch) for spec in model.inputs}
-    return [{spec.name: _random(spec, wanted[spec.name], generator) for spec in model.inputs} for _ in range(MADE_UP)]
+    for _ in range(MADE_UP):
+        yield {spec.name: _random(spec, wanted[spec.name], generator) for spec in model.inputs}
 
 
 def _shape(text: str) -> tuple[str, Sequence[int]]:
@@ -82,9 +86,9 @@ def _default(spec: TensorSpec, batch: int) -> Sequence[int]:
 def _random(spec: TensorSpec, shape: Sequence[int], generator: np.random.Generator) -> Array:
     if spec.datatype == "BYTES":
         raise BadUse(f"input '{spec.name}' is BYTES, which nobody can make up; name files to send")
-    if math.prod(shape) > MOST // 8:
-        raise BadUse(f"input '{spec.name}': {list(shape)} is too large")
     dtype = tensors.dtype_of(spec.name, spec.datatype)
+    if math.prod(shape) * dtype.itemsize > MOST // MADE_UP:
+        raise BadUse(f"input '{spec.name}': {list(shape)} is too large: over {MOST // MADE_UP} bytes")
     if dtype.kind in "iub":
         return generator.integers(0, 2 if dtype.kind == "b" else 100, shape).astype(dtype)
     return generator.standard_normal(shape).astype(dtype)

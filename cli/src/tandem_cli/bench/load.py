@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tandem_cli.bench.recorder import Recorder
+from tandem_cli.bench.recorder import OK, Recorder
 from tandem_cli.bench.senders import Sender
 
 MOST_UNDER_WAY = 4096  # of an open loop; what is due beyond that is counted, and not sent
-NOT_SENT = "not sent: 4096 are under way"
+NOT_SENT = "not sent in time"
+UNANSWERED = "no answer within 5 s of the end"
 _PATIENCE = 5.0  # seconds that the last answers may take after the end
 
 
@@ -43,43 +44,53 @@ class Measured:
 async def measure(sender: Sender, level: Level, seconds: float, recorder: Recorder, stop: asyncio.Event) -> Measured:
     """Keep the load up for `seconds`, or until `stop`, and wait a while for what is under way."""
     begin, cpu = time.perf_counter(), _cpu()
-    work = _arrivals if level.rate else _callers
-    async with asyncio.TaskGroup() as group:
-        loading = group.create_task(work(sender, level, recorder))
-        stopped = group.create_task(stop.wait())
-        await asyncio.wait([loading, stopped], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        took = time.perf_counter() - begin
-        rps, spent = recorder.outcomes["ok"] / took, _cpu() - cpu
-        loading.cancel()
+    over, under_way = asyncio.Event(), set[asyncio.Task[None]]()
+    if level.rate:
+        driving = [asyncio.create_task(_arrive(sender, level, recorder, under_way))]
+    else:
+        driving = [asyncio.create_task(_call(sender, recorder, over)) for _ in range(level.concurrency)]
+        under_way.update(driving)
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([stopped], timeout=seconds)
+        took, spent = time.perf_counter() - begin, _cpu() - cpu
+        rps = recorder.outcomes[OK] / took
+    finally:
+        over.set()
         stopped.cancel()
+        if level.rate:
+            driving[0].cancel()
+            await asyncio.wait(driving)
+        await _settle(under_way)
     return Measured(level, recorder, took, rps, spent / took)
 
 
-async def _callers(sender: Sender, level: Level, recorder: Recorder) -> None:
-    async def call() -> None:
-        while over.is_set() is False:
-            await _one(sender, recorder, time.perf_counter())
-
-    over = asyncio.Event()
-    await _until_cancelled([asyncio.create_task(call()) for _ in range(level.concurrency)], over)
+async def _call(sender: Sender, recorder: Recorder, over: asyncio.Event) -> None:
+    """One caller, until it is over."""
+    while not over.is_set():
+        await _one(sender, recorder, time.perf_counter())
 
 
-async def _arrivals(sender: Sender, level: Level, recorder: Recorder) -> None:
-    under_way: set[asyncio.Task[None]] = set()
-    begin = time.perf_counter()
+async def _arrive(sender: Sender, level: Level, recorder: Recorder, under_way: set[asyncio.Task[None]]) -> None:
+    """Send what is due, until cancelled; what was due by then and not sent is counted."""
+    begin, dues = time.perf_counter(), _dues(level)
+    due = next(dues)
     try:
-        for due in _dues(level):
-            if (wait := begin + due - time.perf_counter()) > 0:
-                await asyncio.sleep(wait)
-            if len(under_way) >= MOST_UNDER_WAY:
+        while True:
+            # when it is late too, answers come in between
+            await asyncio.sleep(max(0.0, begin + due - time.perf_counter()))
+            if len(under_way) < MOST_UNDER_WAY:
+                task = asyncio.create_task(_one(sender, recorder, begin + due))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            else:
                 recorder.record(NOT_SENT, 0.0, {})
-                await asyncio.sleep(0)
-                continue
-            task = asyncio.create_task(_one(sender, recorder, begin + due))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
+            due = next(dues)
     finally:
-        await _settle(list(under_way))
+        now = time.perf_counter() - begin
+        while due <= now:
+            recorder.record(NOT_SENT, 0.0, {})
+            due = next(dues)
 
 
 def _dues(level: Level) -> Iterator[float]:
@@ -91,26 +102,22 @@ def _dues(level: Level) -> Iterator[float]:
 
 
 async def _one(sender: Sender, recorder: Recorder, due: float) -> None:
+    """Send one request and count it, whatever becomes of it."""
+    outcome, phases = UNANSWERED, dict[str, float]()
     recorder.under_way += 1
     try:
         outcome, phases = await sender.send()
+    except Exception as error:  # that of a library, which is no reason to count nothing
+        outcome = type(error).__name__
     finally:
         recorder.under_way -= 1
-    recorder.record(outcome, time.perf_counter() - due, phases)
+        recorder.record(outcome, time.perf_counter() - due, phases)
 
 
-async def _until_cancelled(tasks: list[asyncio.Task[None]], over: asyncio.Event) -> None:
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        over.set()
-        await _settle(tasks)
-
-
-async def _settle(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait a while for `tasks`, then cancel them."""
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=_PATIENCE)
+async def _settle(under_way: set[asyncio.Task[None]]) -> None:
+    """Wait a while for the last answers, then for none."""
+    if under_way:
+        _, late = await asyncio.wait(under_way, timeout=_PATIENCE)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)

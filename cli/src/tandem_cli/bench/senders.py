@@ -15,8 +15,8 @@ from tandem.peer import channel
 from tandem.peer.http import JSON_SIZE
 
 from tandem_cli.bench.bodies import Body
+from tandem_cli.bench.recorder import OK
 
-OK = "ok"
 PHASES_OF = 8  # one answer in so many is asked for its phases
 _METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
@@ -52,7 +52,7 @@ class HttpSender:
         """As Sender has it."""
         data, headers = next(self._bodies)
         try:
-            async with self._session.post(self._url, data=data, headers=headers) as reply:
+            async with self._session.post(self._url, data=data, headers=headers, allow_redirects=False) as reply:
                 await reply.read()
         except TimeoutError:
             return "timeout", {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from rich.live import Live
 from tandem.client.settings import settings
 
 from tandem_cli import access
+from tandem_cli.access import BadUse
 from tandem_cli.bench import documents, tables
 from tandem_cli.bench.bodies import Body, bodies
 from tandem_cli.bench.load import Level, Measured, measure
@@ -23,17 +25,15 @@ from tandem_cli.bench.senders import GrpcSender, HttpSender, Sender
 
 async def bench(known: argparse.Namespace) -> int:
     """0 if anything was answered, else 1. Raises BadUse, OSError, TandemError."""
-    if known.plot:
-        documents.check_plot(known.plot)
+    _check_files(known)
     async with access.client(known) as client:
         model = await client.metadata(known.model_name, known.model_version)
     prepared = bodies(known, model)
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    measured = [one async for one in _levels(known, prepared, stop)]
-    if measured:
-        Console().print(tables.summary(measured))
+    measured = [one async for one in _levels(known, prepared, _stop())]
+    if not measured:
+        print("tandem: ended before anything was measured", file=sys.stderr)
+        return 1
+    Console().print(tables.summary(measured))
     if known.json:
         documents.write_json(known.json, measured)
     if known.plot:
@@ -41,9 +41,33 @@ async def bench(known: argparse.Namespace) -> int:
     return 0 if any(one.recorder.latencies.count for one in measured) else 1
 
 
+def _check_files(known: argparse.Namespace) -> None:
+    """Raise BadUse if what is measured could not be written."""
+    for flag, file in (("json", known.json), ("plot", known.plot)):
+        if file and not file.parent.is_dir():
+            raise BadUse(f"--{flag} {file}: there is no folder {file.parent}")
+    if known.plot:
+        documents.check_plot(known.plot)
+
+
+def _stop() -> asyncio.Event:
+    """Set by the first signal; the second ends the process."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def end(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end, number)
+    return stop
+
+
 async def _levels(known: argparse.Namespace, prepared: list[Body], stop: asyncio.Event) -> AsyncIterator[Measured]:
     chosen = [Level(rate=rate, poisson=known.arrivals == "poisson") for rate in known.rate or ()]
     for level in chosen or [Level(concurrency=int(number)) for number in known.concurrency]:
+        if stop.is_set():
+            return
         sender = _sender(known, prepared)
         try:
             await measure(sender, level, known.warm_up, Recorder(), stop)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -95,7 +97,7 @@ def _load(path: Path) -> Array | dict[str, Array]:
     try:
         found = np.load(path, allow_pickle=False)
         return found if isinstance(found, np.ndarray) else dict(found.items())
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidInput(f"expected a .npy or .npz file: {error}") from None
 
 

@@ -93,7 +93,7 @@ class Pair:
         self._log.attach()
         try:
             self._thread.start()
-            self._started.result(PATIENCE)
+            self._started.result(2 * PATIENCE)  # it gives up by itself before
         except BaseException:
             self._end()
             raise
@@ -118,7 +118,7 @@ class Pair:
     def _end(self) -> None:
         if self._loop and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
+        self._thread.join(PATIENCE)  # an author's code may be deaf
         self._log.detach()
 
     def _serve(self) -> None:
@@ -130,6 +130,18 @@ class Pair:
                 raise
             self._started.set_exception(error)
 
+    async def _until_ready(self, gateway: Gateway, serving: asyncio.Task[None]) -> None:
+        """Raises what keeps it from being ready, or Fatal if nothing is known of that."""
+        readying, ending = asyncio.create_task(_ready(gateway, serving)), asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([readying, ending], timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            if not readying.done():
+                raise Fatal(f"the pair is not ready after {PATIENCE:g} s; pair.logs says more")
+            readying.result()
+        finally:
+            readying.cancel()
+            ending.cancel()
+
     async def _live(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         predictor = Predictor(self._predictor_settings, Path(self._predictor_settings.model_dir))
@@ -139,7 +151,7 @@ class Pair:
             gateway = Gateway(replace(self._transformer_settings, predictor_host=hop), self._make)
             serving = asyncio.create_task(gateway.start())
             try:
-                await _ready(gateway, serving)
+                await self._until_ready(gateway, serving)
                 self.http_url = f"http://127.0.0.1:{gateway.doors.http_port}"
                 self.grpc_url = f"127.0.0.1:{gateway.doors.grpc_port}"
                 self._started.set_result(None)

@@ -89,14 +89,14 @@ class OverHttp:
     async def statistics(self, model: str, version: str, terms: Terms) -> Sequence[Document]:
         """The statistics of the versions of a model, or of all."""
         found = await self._get(f"{_model(model, version) if model else '/v2/models'}/stats", terms)
-        documents: list[Document] = found["model_stats"]
+        documents: list[Document] = found.get("model_stats", [])
         return documents
 
     async def models(self, terms: Terms, *, ready: bool) -> Sequence[ModelIndex]:
         """The versions that the repository has."""
         _, body = await self._ask("POST", "/v2/repository/index", terms, orjson.dumps({"ready": ready}))
         return [
-            ModelIndex(one["name"], one["version"], one["state"] == "READY", one.get("reason", ""))
+            ModelIndex(one["name"], one.get("version", ""), one.get("state", "") == "READY", one.get("reason", ""))
             for one in _json(body)
         ]
 
@@ -141,6 +141,7 @@ class OverHttp:
                 method,
                 self._base + path,
                 data=body,
+                allow_redirects=False,  # it would be a GET without the body, or our headers elsewhere
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=left),
                 **self._tls(),

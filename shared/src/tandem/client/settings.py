@@ -64,6 +64,8 @@ def settings(
     own = {name.lower(): value for name, value in (headers or {}).items()}
     if token:
         own["authorization"] = f"Bearer {token}"
+    if unfit := [name for name, text in own.items() if not text.isprintable()]:
+        raise ValueError(f"header '{unfit[0]}' has characters that a header cannot carry")
     port = parts.port or PORTS[parts.scheme]
     encryption = _encryption(tls or Tls()) if parts.scheme in SECURE else None
     return Settings(parts.scheme, parts.hostname, port, path, own, encryption, **limits)

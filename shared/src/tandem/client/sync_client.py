@@ -79,7 +79,8 @@ class Client:
         self._loop = asyncio.new_event_loop()
         thread = threading.Thread(target=_serve, args=(self._loop,), name="tandem-client", daemon=True)
         thread.start()
-        self._end = weakref.finalize(self, _end, self._client, self._loop, thread, self._process)
+        self._scheduling = threading.RLock()  # no call slips in behind the end of the loop
+        self._end = weakref.finalize(self, _end, self._client, self._loop, thread, self._process, self._scheduling)
 
     def close(self) -> None:
         """Close the connections; calls under way fail. A second time does nothing."""
@@ -94,13 +95,14 @@ class Client:
         self.close()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        problem = "is closed" if not self._end.alive else ""
         if os.getpid() != self._process:
-            problem = "does not survive a fork: make one in each process"
-        if problem:
             work.close()
-            raise RuntimeError(f"this client {problem}")
-        waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise RuntimeError("this client does not survive a fork: make one in each process")
+        with self._scheduling:
+            if not self._end.alive:
+                work.close()
+                raise RuntimeError("this client is closed")
+            waiting = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return waiting.result()
         except concurrent.futures.CancelledError:
@@ -117,7 +119,13 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _end(client: AsyncClient, loop: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
+def _end(
+    client: AsyncClient,
+    loop: asyncio.AbstractEventLoop,
+    thread: threading.Thread,
+    process: int,
+    scheduling: threading.RLock,
+) -> None:
     """Close everything; in the thread of the loop itself, where a garbage collector may be, without waiting."""
 
     async def close() -> None:
@@ -129,6 +137,7 @@ def _end(client: AsyncClient, loop: asyncio.AbstractEventLoop, thread: threading
         loop.stop()
 
     if os.getpid() == process:
-        asyncio.run_coroutine_threadsafe(close(), loop)
+        with scheduling:
+            asyncio.run_coroutine_threadsafe(close(), loop)
         if threading.current_thread() is not thread:
             thread.join()
