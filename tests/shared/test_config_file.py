@@ -90,3 +90,8 @@ def test_an_error_keeps_its_line_behind_what_is_passed_over():
 def test_what_is_malformed_is_refused(text: str):
     with pytest.raises(InvalidInput):
         decode(f'name: "net"\n{text}')
+
+
+def test_what_is_nested_too_deeply_is_refused_in_one_line():
+    with pytest.raises(InvalidInput, match="nested too deeply"):
+        decode("x " + "{ x " * 20_000)

@@ -57,11 +57,13 @@ def decode(text: str) -> tuple[Declared, list[str]]:
 
 def _parsed(text: str) -> tuple[pb.ModelConfig, list[str]]:
     message = pb.ModelConfig()
-    known, unknown = text_proto.known(text, message.DESCRIPTOR)
     try:
+        known, unknown = text_proto.known(text, message.DESCRIPTOR)
         text_format.Parse(known, message)
     except text_format.ParseError as error:
         raise InvalidInput(str(error)) from None
+    except RecursionError:
+        raise InvalidInput("its messages are nested too deeply") from None
     return message, [f"{name} is not known to Tandem and has no effect" for name in dict.fromkeys(unknown)]
 
 
