@@ -46,7 +46,7 @@ async def measure(sender: Sender, level: Level, seconds: float, recorder: Record
     begin, cpu = time.perf_counter(), _cpu()
     over, under_way = asyncio.Event(), set[asyncio.Task[None]]()
     if level.rate:
-        driving = [asyncio.create_task(_arrive(sender, level, recorder, under_way))]
+        driving = [asyncio.create_task(_arrive(sender, level, recorder, under_way, begin))]
     else:
         driving = [asyncio.create_task(_call(sender, recorder, over)) for _ in range(level.concurrency)]
         under_way.update(driving)
@@ -71,9 +71,11 @@ async def _call(sender: Sender, recorder: Recorder, over: asyncio.Event) -> None
         await _one(sender, recorder, time.perf_counter())
 
 
-async def _arrive(sender: Sender, level: Level, recorder: Recorder, under_way: set[asyncio.Task[None]]) -> None:
-    """Send what is due, until cancelled; what was due by then and not sent is counted."""
-    begin, dues = time.perf_counter(), _dues(level)
+async def _arrive(
+    sender: Sender, level: Level, recorder: Recorder, under_way: set[asyncio.Task[None]], begin: float
+) -> None:
+    """Send what is due since `begin`, until cancelled; what was due by then and not sent is counted."""
+    dues = _dues(level)
     due = next(dues)
     try:
         while True:
