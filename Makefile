@@ -34,7 +34,7 @@ run: setup $(MODEL) ## start the pair, classify a photo, serve until Ctrl-C
 		--model_name=custom-model --protocol=grpc-v2 --http_port=8000 --grpc_port=8081 \
 		--predictor.http_port=8080 --predictor.grpc_port=8082 --enable_ui --merge_predictor_metrics
 
-test: setup $(MODEL) $(FLOATS) ## every test that needs no system package
+test: setup .venv/torch $(MODEL) $(FLOATS) ## every test that needs no system package
 	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile --ignore tests/faults
 	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile tests/faults --ignore tests/faults/test_handoff.py
 	@$(BIN)/python -m pytest -m "not system" tests/faults/test_handoff.py # it looks at the whole of /dev/shm
@@ -81,6 +81,11 @@ soak: setup $(MODEL) ## memory over MINUTES (10) of load, after a minute of warm
 
 chaos: setup ## MINUTES (5) of good, bad and hostile clients while the predictor is killed and restarted; SEED (1)
 	@PYTHONPATH=tests $(BIN)/python -m chaos.run --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1)
+
+.venv/torch: requirements/torch.txt | .venv/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement $< \
+		|| echo "test: PyTorch's build for the CPU is not to be had here ($<): its tests will be skipped"
+	@touch $@
 
 .venv/system: pyproject.toml constraints.txt | .venv/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group system

@@ -32,9 +32,9 @@ def main() -> None:
     cpus = len(os.sched_getaffinity(0))
     image = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
     sessions = {
-        "one thread": open_session(MODEL, threads=1, device="cpu"),
-        f"{cpus} threads": open_session(MODEL, threads=cpus, device="cpu"),
-        f"{cpus} threads, spinning": open_session(MODEL, threads=cpus, device="cpu", spinning=True),
+        "one thread": open_session(MODEL, threads=1),
+        f"{cpus} threads": open_session(MODEL, threads=cpus),
+        f"{cpus} threads, spinning": open_session(MODEL, threads=cpus, spinning=True),
     }
     rounds = [{name: timed(session, image) for name, session in sessions.items()} for _ in range(ROUNDS)]
     base = "one thread"

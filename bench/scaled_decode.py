@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--crops", type=int, default=250)
     cv2.setNumThreads(1)
-    session = open_session(MODEL, threads=2, device="cpu")
+    session = open_session(MODEL, threads=2)
 
     def scores(image: np.ndarray) -> np.ndarray:
         return session.run(None, {"image": np.ascontiguousarray(pixels.fit(image, SIZE))[None]})[0][0]

@@ -15,7 +15,8 @@ from tandem.inference import Arrays
 from tandem.metrics import PredictorMetrics
 from tandem.model.statistics import Statistics
 from tandem_predictor.batcher import Batcher, Limits, Outcome
-from tandem_predictor.runtime import Runtime
+from tandem_predictor.devices import CPU
+from tandem_predictor.runtime import Allocate, Runtime
 from tandem_predictor.worker import Worker
 
 PATIENCE = 10.0  # seconds until a test that hangs is called failed
@@ -59,6 +60,8 @@ class FakeRuntime:
     """Runs `function`; a held one waits in `run` for `let` or `open`."""
 
     platform = "fake"
+    device = CPU
+    allocate: Allocate | None = None
     max_batch_size: int | None = None
     inputs: Sequence[TensorSpec] = (TensorSpec("x", "FP32", (-1, -1)),)
     outputs: Sequence[TensorSpec] = (TensorSpec("y", "FP32", (-1, -1)),)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from onnx import TensorProto, helper
 from predictor.fakes import NEVER, Rig
 from tandem import InvalidInput, TensorSpec
 from tandem.tensors import DTYPES, objects
+from tandem_predictor.devices import CPU, Device
 from tandem_predictor.runtime import LoadError, batchable
-from tandem_predictor.runtimes import open_runtimes, sessions
-from tandem_predictor.runtimes.onnx import OnnxRuntime, open_session, providers
+from tandem_predictor.runtimes import Plan, open_runtimes, sessions
+from tandem_predictor.runtimes.onnx import Cuda, NoCuda, OnnxRuntime, open_session
 from tandem_predictor.runtimes.sessions import ALONE, FIRST, MOST, Sessions
 
 DIGITS = Path(__file__).parent.parent / "models" / "digits" / "model.onnx"
@@ -41,7 +42,7 @@ def build(tmp_path: Path) -> Build:
 
 
 def opened(file: Path) -> OnnxRuntime:
-    return OnnxRuntime(Sessions(open_session(file, threads=1, device="cpu")))
+    return OnnxRuntime(Sessions(open_session(file, threads=1)))
 
 
 def identity(build: Build, kind: int, shape: list) -> OnnxRuntime:
@@ -144,7 +145,7 @@ def test_the_instances_of_a_model_may_run_at_the_same_time_and_agree():
         runs = [asyncio.to_thread(runtime.run, {"image": images(40)}) for runtime in runtimes]
         return [outputs["probabilities"] for outputs in await asyncio.gather(*runs)]
 
-    runtimes = open_runtimes(DIGITS, instances=4, threads=1, device="cpu")
+    runtimes = open_runtimes(DIGITS, Plan(instances=4, threads=1))
     answers = asyncio.run(both())
     assert len(answers) == 4
     for answer in answers[1:]:
@@ -169,7 +170,7 @@ def test_a_file_that_is_no_model_says_so(tmp_path: Path, content: bytes | None):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(LoadError, match=r"model\.onnx cannot be loaded by ONNX Runtime: ."):
-        open_session(file, threads=1, device="cpu")
+        open_session(file, threads=1)
 
 
 def test_a_tensor_that_the_protocol_cannot_carry_is_named(build: Build):
@@ -180,22 +181,26 @@ def test_a_tensor_that_the_protocol_cannot_carry_is_named(build: Build):
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this machine has CUDA")
-def test_cuda_that_fails_is_an_error_where_the_engine_would_take_the_cpu(monkeypatch):
-    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    monkeypatch.setattr(ort, "preload_dlls", lambda: None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the engine here, which has no CUDA, says so and takes the CPU
-        assert open_session(DIGITS, threads=1, device="auto").get_providers() == ["CPUExecutionProvider"]
-        with pytest.raises(LoadError, match=r"^--device=cuda: ONNX Runtime finds no GPU"):
-            open_session(DIGITS, threads=1, device="cuda")
+@pytest.mark.filterwarnings("ignore")  # the engine here, which has no CUDA, says so and takes the CPU
+def test_cuda_that_fails_is_an_error_where_the_engine_would_take_the_cpu():
+    with pytest.raises(NoCuda, match=r"^ONNX Runtime finds no GPU, or not all of CUDA's libraries"):
+        open_session(DIGITS, threads=1, gpu=Cuda(0))
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in ort.get_available_providers(), reason="this machine has CUDA")
-def test_without_cuda_auto_means_cpu_and_cuda_is_an_error():
-    assert providers("auto") == providers("cpu") == ["CPUExecutionProvider"]
-    for ask in (lambda: providers("cuda"), lambda: open_session(DIGITS, threads=1, device="cuda")):
-        with pytest.raises(LoadError, match=r"^--device=cuda: .*onnxruntime-gpu"):
-            ask()
+@pytest.mark.filterwarnings("ignore")
+def test_cuda_that_fails_at_the_load_falls_back_only_where_nobody_asked_for_it(caplog: pytest.LogCaptureFixture):
+    plan = Plan(instances=2, threads=1, device=Device("cuda", 0))
+    assert [runtime.device for runtime in open_runtimes(DIGITS, plan)] == [CPU, CPU]
+    assert "the CPU is used" in caplog.text
+    with pytest.raises(LoadError, match=r"^--device=cuda:0: ONNX Runtime finds no GPU"):
+        open_runtimes(DIGITS, replace(plan, wanted="cuda:0"))
+
+
+def test_the_provider_gets_its_options():
+    assert Cuda(1).options() == {"device_id": "1", "use_tf32": "0"}
+    expected = {"device_id": "0", "use_tf32": "1", "gpu_mem_limit": "1024"}
+    assert Cuda(0, mem_limit=1024, allow_tf32=True).options() == expected
 
 
 class Recorder:
@@ -291,6 +296,6 @@ def test_a_run_beside_another_is_narrow_and_so_are_the_next(clock: Clock):
 
 def test_both_sessions_give_the_same_scores():
     file = Path(DIGITS)
-    runtimes = open_runtimes(file, instances=1, threads=1, device="cpu", lonely_threads=2)
+    runtimes = open_runtimes(file, Plan(instances=1, threads=1, lonely_threads=2))
     scores = [runtimes[0].run({"image": images(3)})["probabilities"] for _ in range(ALONE + 2)]
     assert np.abs(scores[0] - scores[-1]).max() < 1e-6

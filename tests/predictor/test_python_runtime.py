@@ -11,7 +11,7 @@ from tandem import InvalidInput, TensorSpec
 from tandem.errors import Internal
 from tandem.tensors import objects
 from tandem_predictor.runtime import LoadError, batchable
-from tandem_predictor.runtimes import open_runtimes
+from tandem_predictor.runtimes import Plan, open_runtimes
 from tandem_predictor.runtimes.python import PythonRuntime, named
 
 HEAD = """
@@ -80,7 +80,7 @@ def test_each_instance_has_a_model_of_its_own(write):
         self.calls += 1
         return {"y": inputs["x"] * self.calls}
 """
-    first, second = open_runtimes(write(head, count), instances=2, threads=1, device="cpu")
+    first, second = open_runtimes(write(head, count), Plan(instances=2, threads=1))
     assert [runtime.run(ONES)["y"][0, 0] for runtime in (first, first, second)] == [1, 2, 1]
 
 

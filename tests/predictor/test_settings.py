@@ -77,7 +77,7 @@ def test_a_variable_stands_in_for_a_flag_and_the_flag_wins():
         ("--max_batch_size=many", "an integer from 1 to"),
         ("--max_queue_size=-1", "an integer from 1 to"),
         ("--max_queue_delay_us=1.5", "an integer from 0 to"),
-        ("--device=tpu", "one of auto, cpu, cuda"),
+        ("--device=tpu", "auto, cpu, cuda or cuda:N"),
         ("--model_control=poll", "one of none, explicit"),
         ("--grpc_port=65536", "an integer from 0 to 65535"),
         ("--allow_python_models=perhaps", "true or false"),

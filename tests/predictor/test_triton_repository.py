@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from harness import DIGITS
 from tandem.codec import config_file
+from tandem_predictor.devices import CPU, NotInstalled, choose
 from tandem_predictor.foreign.described import Described
 from tandem_predictor.foreign.terms import Terms, terms
 from tandem_predictor.repository import discover
 from tandem_predictor.runtime import LoadError, batchable
-from tandem_predictor.runtimes import open_runtimes
+from tandem_predictor.runtimes import Plan, open_runtimes
 from tandem_predictor.settings import Settings
 
 X = 'input [{ name: "image" data_type: TYPE_FP32 dims: [ 8, 8 ] }]'
@@ -31,7 +33,7 @@ def repository(root: Path, models: dict[str, str], *versions: int, file: str = "
 
 
 def described(text: str) -> Described:
-    (runtime,) = open_runtimes(DIGITS / "model.onnx", instances=1, threads=1, device="cpu")
+    (runtime,) = open_runtimes(DIGITS / "model.onnx", Plan(instances=1, threads=1))
     return Described(runtime, config_file.decode(text)[0], "config.pbtxt")
 
 
@@ -119,7 +121,7 @@ dynamic_batching {
 def test_the_file_decides_where_no_flag_was_given():
     declared = config_file.decode(FILE)[0]
     assert terms(Settings(), (), declared) == Terms(16, 70, 5, 3, "cpu", 2)
-    assert terms(Settings(), (), None) == Terms(4, 0, 1024, 0, "auto")
+    assert terms(Settings(), (), None) == Terms(0, 0, 1024, 0, "auto")
 
 
 def test_a_flag_that_was_given_wins():
@@ -127,7 +129,28 @@ def test_a_flag_that_was_given_wins():
     assert terms(Settings(**given), given, config_file.decode(FILE)[0]) == Terms(4, 0, 1024, 0, "cpu", 2)
 
 
-def test_a_gpu_that_is_not_there_is_told(caplog: pytest.LogCaptureFixture):
-    found = terms(Settings(), (), config_file.decode("instance_group [{ count: 1 kind: KIND_GPU }]")[0])
-    assert found.device == "auto"
-    assert "no CUDA provider: the CPU is used" in caplog.text
+@pytest.mark.parametrize(("gpus", "index"), [("", 0), ("gpus: [ 3, 1 ]", 3)])
+def test_a_gpu_that_is_not_there_is_told(gpus: str, index: int, caplog: pytest.LogCaptureFixture):
+    found = terms(Settings(), (), config_file.decode(f"instance_group [{{ count: 1 kind: KIND_GPU {gpus} }}]")[0])
+    asked: list[int] = []
+
+    def probe(number: int) -> None:
+        asked.append(number)
+        raise NotInstalled("no CUDA")
+
+    assert choose(found.device, probe) == CPU
+    assert asked == [index]
+    assert "the CPU is used" in caplog.text
+
+
+def test_parameters_of_the_file_are_steps():
+    text = 'parameters { key: "top_k" value { string_value: "5" } } ' + (
+        'parameters { key: "normalize" value { string_value: "1/2" } }'
+    )
+    declared = config_file.decode(text)[0]
+    found = terms(Settings(), (), declared)
+    assert (found.normalize, found.top_k) == ("1/2", 5)
+    given = {"normalize": "", "top_k": 2}
+    assert terms(Settings(**given), given, declared).top_k == 2
+    with pytest.raises(LoadError, match=r"parameter 'top_k' of the config\.pbtxt: "):
+        terms(Settings(), (), replace(declared, parameters={"top_k": "five"}))

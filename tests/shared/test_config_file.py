@@ -34,7 +34,7 @@ def test_what_tandem_serves_is_read():
         ('ensemble_scheduling { step [{ model_name: "pre" }] }', "ensemble_scheduling is not served"),
         ('platform: "ensemble"', "platform 'ensemble' is not served"),
         ("sequence_batching { max_sequence_idle_microseconds: 5 }", "sequence_batching is not served"),
-        ('backend: "tensorrt"', "backend 'tensorrt' is not served by Tandem, only onnxruntime and python"),
+        ('backend: "tensorrt"', "backend 'tensorrt' is not served by Tandem, only onnxruntime, pytorch and python"),
         ("model_transaction_policy { decoupled: true }", "decoupled is not served"),
         ("max_batch_size: -1", "max_batch_size is -1"),
         ("max_batch_size: many", "Couldn't parse integer: many"),

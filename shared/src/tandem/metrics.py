@@ -117,6 +117,16 @@ class PredictorMetrics(ServerMetrics):
             "tandem_inference_seconds", "Time the engine took for a batch.", "model_name"
         )
 
+        self.device_seconds = self._histogram(
+            "tandem_device_seconds",
+            "Time of a batch on its device: copy_in with what prepares it, compute, copy_out with what reduces it.",
+            *("model_name", "phase"),
+        )
+
+    def on_device(self, name: str, phase: str, seconds: float) -> None:
+        """A phase of one batch; may be called from any thread."""
+        self.device_seconds.labels(name, phase).observe(seconds)
+
     def for_model(self, name: str) -> ModelMetrics:
         """The children for one model."""
         return ModelMetrics(

@@ -98,7 +98,7 @@ def _copy(model: Path, home: Path) -> None:
 def _described(model: Path, kind: str) -> tuple[Sequence[TensorSpec], Sequence[TensorSpec]]:
     if not model.is_file():
         raise Fatal(f"--model={model}: there is no such file")
-    runtime = OnnxRuntime(Sessions(open_session(model, threads=1, device="cpu"), None))
+    runtime = OnnxRuntime(Sessions(open_session(model, threads=1), None))
     if kind == "predictor" and any(spec.datatype == "BYTES" for spec in (*runtime.inputs, *runtime.outputs)):
         raise Fatal(f"--model={model}: it takes or gives text; serve the file as it is, or write model.py by hand")
     return runtime.inputs, runtime.outputs

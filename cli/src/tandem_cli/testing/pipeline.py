@@ -16,7 +16,7 @@ from tandem.inference import Arrays, Call, InferRequest, InferResponse, Paramete
 from tandem.metadata import ModelMetadata, as_arrays, match
 from tandem.metrics import TransformerMetrics
 from tandem_predictor.repository import discover
-from tandem_predictor.runtimes import open_runtimes
+from tandem_predictor.runtimes import Plan, open_runtimes
 from tandem_transformer import Transformer
 from tandem_transformer.pipeline import Pipeline
 
@@ -79,7 +79,7 @@ class _Function:
 def _loaded(path: Path) -> tuple[Predict, ModelMetadata]:
     """The model in `path` as a function, and what it says of itself. Raises LoadError."""
     file = path if path.is_file() else discover(path, "", allow_python=True)[-1].file
-    (runtime,) = open_runtimes(file, instances=1, threads=1, device="cpu")
+    (runtime,) = open_runtimes(file, Plan(instances=1, threads=1))
     metadata = ModelMetadata(NAME, ("1",), runtime.platform, tuple(runtime.inputs), tuple(runtime.outputs))
     return lambda inputs: runtime.run(match(inputs, metadata.inputs)), metadata
 

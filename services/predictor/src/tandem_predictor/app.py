@@ -25,8 +25,10 @@ from tandem.model import triton
 from tandem.model.config import ModelConfig
 from tandem.model.statistics import Statistics
 
-from tandem_predictor import __version__
+from tandem_predictor import __version__, devices
 from tandem_predictor.batcher import Batcher, Limits
+from tandem_predictor.devices import nvml
+from tandem_predictor.devices.scale import scale
 from tandem_predictor.foreign.described import Described
 from tandem_predictor.foreign.description import NAME
 from tandem_predictor.foreign.terms import Terms
@@ -34,9 +36,9 @@ from tandem_predictor.foreign.terms import terms as make_terms
 from tandem_predictor.models import Models
 from tandem_predictor.repository import LoadedModel, ModelFile, Repository, discover
 from tandem_predictor.runtime import LoadError, Runtime, batchable
-from tandem_predictor.runtimes import open_runtimes
+from tandem_predictor.runtimes import Plan, device_for, open_runtimes
 from tandem_predictor.runtimes.python import PythonRuntime, named
-from tandem_predictor.settings import Settings
+from tandem_predictor.settings import BATCH, Settings
 from tandem_predictor.worker import Worker
 
 log = logging.getLogger("tandem.predictor")
@@ -68,6 +70,7 @@ class Predictor:
         if shared or settings.local_socket != "off":
             self.doors.offer_handoff(shared, local_socket=settings.local_socket != "off")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._watches_gpus = False
         self._hanging: dict[str, str] = {}  # models that cannot answer, and why
         self._health = self.doors.readiness.part("health", None)
         self._loaded = self.doors.readiness.part("models", "the models are still loading")
@@ -111,6 +114,9 @@ class Predictor:
     async def _add(self, file: ModelFile) -> None:
         runtimes = await asyncio.get_running_loop().run_in_executor(self._loader, self._load, file)
         self._repository.add(self._model(file, runtimes))
+        if runtimes[0].device != devices.CPU and not self._watches_gpus:
+            self._watches_gpus = True
+            nvml.watch(self._metrics.registry, triton=self._settings.enable_triton_metrics)
 
     async def _reload(self, name: str) -> None:
         """Look for the model's files again and load each; raises NotFound or, if it cannot be loaded, InvalidInput."""
@@ -142,29 +148,42 @@ class Predictor:
         """The runtimes of a model, warmed up; blocking. Raises LoadError."""
         if file.description and file.description.problem:
             raise LoadError(file.description.problem)
-        terms, available = self._terms(file), cpus.available()
-        instances = terms.instances or (1 if file.is_python else min(2, available))
-        threads = self._settings.threads or max(1, available // instances)
-        lonely = available if not (terms.instances or self._settings.threads) else 0
+        plan = self._plan(file)
         if self._settings.model_class:
-            runtimes = self._open_class(instances)
+            runtimes = self._open_class(plan.instances)
         else:
-            runtimes = open_runtimes(
-                file.file, instances=instances, threads=threads, device=terms.device, lonely_threads=lonely
-            )
+            runtimes = open_runtimes(file.file, plan, file.description.declared if file.description else None)
         if file.description:
             source = str(file.description.folder / NAME)
             runtimes = [Described(runtime, file.description.declared, source) for runtime in runtimes]
-        sizes = {1, _max_rows(runtimes[0], terms)} if batchable(runtimes[0]) else {1}
-        for rows in sorted(sizes):
-            try:
-                runtimes[0].warm_up(rows)
-            except Exception as error:  # zeros in a guessed shape may not suit the model: that is no fault
-                log.info("warm-up skipped", extra={"model": file.name, "rows": rows, "reason": repr(error)[:200]})
-        log.info(
-            "loaded", extra={"model": file.name, "version": file.version, "instances": instances, "threads": threads}
-        )
+        rows = _max_rows(runtimes[0], self._terms(file)) if batchable(runtimes[0]) else 1
+        try:
+            runtimes[0].warm_up(rows)
+        except Exception as error:  # zeros in a guessed shape may not suit the model: that is no fault
+            log.info("warm-up skipped", extra={"model": file.name, "rows": rows, "reason": repr(error)[:200]})
+        how = {"instances": plan.instances, "threads": plan.threads, "device": str(runtimes[0].device)}
+        log.info("loaded", extra={"model": file.name, "version": file.version} | how)
         return runtimes
+
+    def _plan(self, file: ModelFile) -> Plan:
+        """How a model is to run; raises LoadError. A GPU has two instances: one copies while the other computes."""
+        settings, terms, available = self._settings, self._terms(file), cpus.available()
+        wanted = devices.CPU.kind if settings.model_class else terms.device
+        device = device_for(file.file, wanted)
+        usual = 1 if file.backend == "python" else 2 if device != devices.CPU else min(2, available)
+        instances = terms.instances or usual
+        return Plan(
+            instances=instances,
+            threads=settings.threads or max(1, available // instances),
+            lonely_threads=0 if terms.instances or settings.threads else available,
+            device=device,
+            wanted=wanted,
+            gpu_mem_limit=settings.gpu_mem_limit,
+            allow_tf32=settings.allow_tf32,
+            scale=scale(terms.normalize) if terms.normalize else None,
+            top_k=terms.top_k,
+            observe=partial(self._metrics.on_device, file.name),
+        )
 
     def _open_class(self, instances: int) -> list[Runtime]:
         if not self._settings.model_class.startswith(PREFIX):
@@ -178,7 +197,8 @@ class Predictor:
         first, terms, description = runtimes[0], self._terms(file), file.description
         max_rows = _max_rows(first, terms)
         name = f"{file.name}/{file.version}"
-        workers = [Worker(runtime, f"{name}#{index}", max_rows) for index, runtime in enumerate(runtimes)]
+        rows = max_rows if batchable(first) else 1
+        workers = [Worker(runtime, f"{name}#{index}", rows) for index, runtime in enumerate(runtimes)]
         delay = terms.max_queue_delay_us / 1e6
         limits = Limits(max_rows, terms.max_queue_size, delay, self._settings.inference_timeout)
         metrics = self._metrics.for_model(file.name)
@@ -196,7 +216,7 @@ class Predictor:
         config = ModelConfig(
             name=file.name,
             platform=first.platform,
-            backend="python" if file.is_python else "onnxruntime",
+            backend=file.backend,
             max_batch_size=max_rows if batchable(first) else 0,
             max_queue_delay_us=terms.max_queue_delay_us,
             inputs=metadata.inputs,
@@ -218,8 +238,8 @@ class Predictor:
 
 
 def _max_rows(runtime: Runtime, terms: Terms) -> int:
-    own = runtime.max_batch_size
-    return terms.max_batch_size if own is None else max(1, min(own, terms.max_batch_size))
+    own, allowed = runtime.max_batch_size, terms.max_batch_size or BATCH[runtime.device.kind]
+    return allowed if own is None else max(1, min(own, allowed))
 
 
 async def _with_triton(models: Models, own: bytes) -> bytes:

@@ -22,7 +22,7 @@ from tandem_predictor.batcher import Batcher
 from tandem_predictor.foreign import description
 from tandem_predictor.foreign.description import Description
 from tandem_predictor.runtime import LoadError
-from tandem_predictor.runtimes import FILES
+from tandem_predictor.runtimes import BACKENDS, FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class ModelFile:
     description: Description | None = None  # its config.pbtxt
 
     @property
-    def is_python(self) -> bool:
-        """Whether its user's code runs it."""
-        return self.file.suffix != ".onnx"
+    def backend(self) -> str:
+        """What runs it, as Triton calls it; a class is its user's Python."""
+        return BACKENDS.get(self.file.suffix, "python")
 
 
 @dataclass(frozen=True, slots=True)

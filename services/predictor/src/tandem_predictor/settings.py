@@ -10,6 +10,11 @@ from pathlib import Path
 from tandem.doors.settings import PORT, SECONDS, DoorSettings
 from tandem.settings import boolean, choice, flag, integer, text
 
+from tandem_predictor import devices
+from tandem_predictor.devices import scale
+
+BATCH = {"cpu": 4, "cuda": 32}  # rows, by the kind of device
+
 
 def assignments(given: str) -> tuple[str, ...]:
     """A parser of `name=value` with commas between."""
@@ -37,10 +42,18 @@ class Settings(DoorSettings):
     model_control: str = flag(
         "none", choice("none", "explicit"), "explicit: models can be loaded from outside", "model"
     )
-    device: str = flag("auto", choice("auto", "cpu", "cuda"), "what ONNX Runtime runs on: auto, cpu or cuda", "engine")
+    device: str = flag("auto", devices.parse, "what models run on: cpu, cuda[:N], or auto: a GPU if it can", "engine")
+    gpu_mem_limit: int = flag(0, integer(0, 2**50), "bytes of the GPU that each engine may take; 0: any", "engine")
+    allow_tf32: bool = flag(False, boolean, "let GPUs round FP32 products to TF32: faster, less exact", "engine")
+    normalize: str = flag(
+        "", scale.checked, "MEAN/STD: a model for normalised images takes UINT8, normalised on its device", "engine"
+    )
+    top_k: int = flag(0, integer(0, 65_536), "answer with a classifier's best K only, chosen on its device", "engine")
     instances: int = flag(0, integer(0, 256), "batches run at the same time; 0: by the CPUs of the cgroup", "engine")
     threads: int = flag(0, integer(0, 1024), "engine threads an instance; 0: CPUs / instances", "engine")
-    max_batch_size: int = flag(4, integer(1, 65_536), "rows in a batch; on CPU more falls out of its cache", "batching")
+    max_batch_size: int = flag(
+        BATCH["cpu"], integer(1, 65_536), "rows in a batch; on CPU more falls out of its cache; on a GPU 32", "batching"
+    )
     max_queue_delay_us: int = flag(
         0, integer(0, 60_000_000), "microseconds that a batch with room left waits for company", "batching"
     )

@@ -12,26 +12,30 @@ from tandem.errors import Internal
 from tandem.inference import Arrays
 from tandem.tensors import Array, read_only
 
+from tandem_predictor.runtime import Allocate
+
 
 class Buffers:
     """The input buffers of one worker, `rows` rows each, reused from batch to batch.
 
     Only that worker's thread touches them, and only the next `stack`, after the engine has returned, overwrites them.
+    `allocate` makes them where the engine wants all of its inputs in such memory, and to write to.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, allocate: Allocate | None = None) -> None:
         self._rows = rows
+        self._allocate = allocate
         self._buffers: dict[str, Array] = {}
 
     def stack(self, requests: Sequence[Arrays]) -> Arrays:
         """The rows of all `requests` under one another, read-only. A single request passes through uncopied."""
+        if self._allocate:
+            return {name: self._own([request[name] for request in requests], name) for name in requests[0]}
         if len(requests) == 1:
             return {name: read_only(array) for name, array in requests[0].items()}
         stacked = {}
         for name in requests[0]:
-            parts = [request[name] for request in requests]
-            rows = self._buffer(name, parts[0])[: sum(map(len, parts))]
-            np.concatenate(parts, out=rows)
+            rows = self._filled([request[name] for request in requests], name)
             rows.flags.writeable = False
             stacked[name] = rows
         return stacked
@@ -40,10 +44,23 @@ class Buffers:
         """Whether `array` lies in one of the buffers, so that it must be copied before the next batch."""
         return any(np.may_share_memory(array, buffer) for buffer in self._buffers.values())
 
-    def _buffer(self, name: str, like: Array) -> Array:
+    def _own(self, parts: Sequence[Array], name: str) -> Array:
+        """`parts` in memory of `allocate`'s, which has no place for texts and scalars."""
+        if parts[0].dtype.hasobject or not parts[0].ndim:
+            return np.concatenate(parts) if parts[0].ndim else parts[0].copy()
+        return self._filled(parts, name)
+
+    def _filled(self, parts: Sequence[Array], name: str) -> Array:
+        total = sum(map(len, parts))
+        rows = self._buffer(name, parts[0], total)[:total]
+        np.concatenate(parts, out=rows)
+        return rows
+
+    def _buffer(self, name: str, like: Array, rows: int) -> Array:
         buffer = self._buffers.get(name)
-        if buffer is None or buffer.dtype != like.dtype or buffer.shape[1:] != like.shape[1:]:
-            buffer = self._buffers[name] = np.empty((self._rows, *like.shape[1:]), like.dtype)
+        if buffer is None or buffer.dtype != like.dtype or buffer.shape[1:] != like.shape[1:] or len(buffer) < rows:
+            shape = (max(rows, self._rows), *like.shape[1:])
+            buffer = self._buffers[name] = (self._allocate or np.empty)(shape, like.dtype)
         return buffer
 
 

@@ -35,7 +35,7 @@ class Worker:
 
     def __init__(self, runtime: Runtime, name: str, max_rows: int) -> None:
         self._runtime = runtime
-        self._buffers = Buffers(max_rows)
+        self._buffers = Buffers(max_rows, runtime.allocate)
         self.name = name
         self.started = 0.0  # of the latest run, as time.perf_counter() has it
         self.executor = ThreadPoolExecutor(1, thread_name_prefix=name)

@@ -16,8 +16,8 @@ from tandem.metadata import TensorSpec
 from tandem.model.config import Batching, Declared, InstanceGroup, VersionPolicy
 from tandem.oip import model_config_pb2 as pb
 
-_BACKENDS = ("", "onnxruntime", "python")
-_PLATFORMS = ("", "onnxruntime_onnx")
+_BACKENDS = ("", "onnxruntime", "python", "pytorch")
+_PLATFORMS = ("", "onnxruntime_onnx", "pytorch_libtorch")
 _TYPES = {"STRING": "BYTES"}
 
 
@@ -29,9 +29,11 @@ def decode(text: str) -> tuple[Declared, list[str]]:
     if message.HasField("sequence_batching"):
         raise InvalidInput("sequence_batching is not served by Tandem")
     if message.platform == "ensemble" or message.platform not in _PLATFORMS:
-        raise InvalidInput(f"platform '{message.platform}' is not served by Tandem, only onnxruntime_onnx")
+        raise InvalidInput(
+            f"platform '{message.platform}' is not served by Tandem, only onnxruntime_onnx and pytorch_libtorch"
+        )
     if message.backend not in _BACKENDS:
-        raise InvalidInput(f"backend '{message.backend}' is not served by Tandem, only onnxruntime and python")
+        raise InvalidInput(f"backend '{message.backend}' is not served by Tandem, only onnxruntime, pytorch and python")
     if message.model_transaction_policy.decoupled:
         raise InvalidInput("model_transaction_policy.decoupled is not served by Tandem")
     if message.max_batch_size < 0:

@@ -17,6 +17,8 @@ class Described:
     def __init__(self, runtime: Runtime, declared: Declared, source: str) -> None:
         self._runtime = runtime
         self.platform = runtime.platform
+        self.device = runtime.device
+        self.allocate = runtime.allocate
         self._batched = declared.max_batch_size > 0
         silent = not (declared.inputs or declared.outputs or declared.max_batch_size)  # then the model itself decides
         # beyond 0, which is a matter of shapes, the file's number is one of the terms, which flags may change

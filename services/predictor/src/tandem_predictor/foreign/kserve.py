@@ -15,7 +15,8 @@ from tandem.kserve import calls, sdk, tensors
 from tandem.kserve.author import Author
 from tandem.metadata import TensorSpec
 
-from tandem_predictor.runtime import LoadError, Runtime
+from tandem_predictor.devices import CPU
+from tandem_predictor.runtime import Allocate, LoadError, Runtime
 from tandem_predictor.settings import Settings
 
 PLATFORM = "kserve"
@@ -33,6 +34,8 @@ class KServeRuntime:
     """One object of the author's class. What it does not declare of its tensors is not checked."""
 
     platform = PLATFORM
+    device = CPU
+    allocate: Allocate | None = None
     max_batch_size: int | None = 0  # the SDK has no batches: a request is what `predict` is given
 
     def __init__(self, author: Author) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
 from tandem import tensors
 from tandem.errors import InvalidInput
 from tandem.inference import Arrays
 from tandem.metadata import TensorSpec
 
-from tandem_predictor.runtime import LoadError
+from tandem_predictor.devices import CPU, Device, NotInstalled, cuda
+from tandem_predictor.runtime import Allocate, LoadError, zeros
 from tandem_predictor.runtimes.sessions import Sessions
 
 PLATFORM = "onnxruntime_onnx"  # Triton's name for it
+CPU_PROVIDER = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 _DATATYPES = {
     "tensor(bool)": "BOOL",
@@ -38,11 +41,12 @@ class OnnxRuntime:
 
     platform = PLATFORM
     max_batch_size: int | None = None
+    allocate: Allocate | None = None
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, device: Device = CPU) -> None:
+        self.device = device
         self._sessions = sessions
-        self.inputs = [_spec(node) for node in sessions.narrow.get_inputs()]
-        self.outputs = [_spec(node) for node in sessions.narrow.get_outputs()]
+        self.inputs, self.outputs = specs(sessions.narrow)
         self._names = [spec.name for spec in self.outputs]
         self._texts = frozenset(spec.name for spec in self.inputs if spec.datatype == "BYTES")
 
@@ -54,15 +58,30 @@ class OnnxRuntime:
         return {name: _encoded(array) for name, array in zip(self._names, results, strict=True)}
 
     def warm_up(self, rows: int) -> None:
-        """Run on zeros; variable dimensions beside the first become 1."""
-        zeros = {spec.name: _zeros(spec, rows) for spec in self.inputs}
-        self.run(zeros)
-        if self._sessions.wide and not self._texts:
-            self._sessions.wide.run(self._names, zeros)
+        """Run on zeros, one row and `rows`; variable dimensions beside the first become 1."""
+        for count in sorted({1, rows}):
+            batch = {spec.name: zeros(spec, count) for spec in self.inputs}
+            self.run(batch)
+            if self._sessions.wide and not self._texts:
+                self._sessions.wide.run(self._names, batch)
 
 
-def open_session(file: Path, *, threads: int, device: str, spinning: bool = False) -> ort.InferenceSession:
-    """A session on `file`; raises LoadError. `device` auto takes CUDA where the provider is installed.
+@dataclass(frozen=True, slots=True)
+class Cuda:
+    """How ONNX Runtime uses a GPU."""
+
+    index: int
+    mem_limit: int = 0  # bytes of its arena; 0: any
+    allow_tf32: bool = False
+
+    def options(self) -> dict[str, str]:
+        """The options of its provider."""
+        limit = {"gpu_mem_limit": str(self.mem_limit)} if self.mem_limit else {}
+        return {"device_id": str(self.index), "use_tf32": str(int(self.allow_tf32))} | limit
+
+
+def open_session(file: Path, *, threads: int, spinning: bool = False, gpu: Cuda | None = None) -> ort.InferenceSession:
+    """A session on `file`, on a GPU if there is a `gpu`; raises LoadError, NoCuda if only that cannot be.
 
     Threads that spin while a run lasts answer sooner, and take CPU time from everybody else.
     """
@@ -72,41 +91,45 @@ def open_session(file: Path, *, threads: int, device: str, spinning: bool = Fals
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     options.add_session_config_entry("session.force_spinning_stop", "1")  # with the end of the run
-    chosen = providers(device)
+    chosen = [(_CUDA, gpu.options()), CPU_PROVIDER] if gpu else [CPU_PROVIDER]
     try:
         session = ort.InferenceSession(str(file), options, providers=chosen)
     except Exception as error:  # the engine has an exception type for each thing that can be wrong with a file
         raise LoadError(f"{file} cannot be loaded by ONNX Runtime: {error}") from error
-    if device == "cuda" and _CUDA not in session.get_providers():  # it takes the CPU then, and says so in its own log
-        raise LoadError("--device=cuda: ONNX Runtime finds no GPU, or no driver for it; mend that, or use cpu")
+    if gpu and _CUDA not in session.get_providers():  # it takes the CPU then, and says so in its own log
+        raise NoCuda("ONNX Runtime finds no GPU, or not all of CUDA's libraries; mend that, or use cpu")
     return session
 
 
-def has_cuda() -> bool:
-    """Whether this ONNX Runtime has the provider for CUDA."""
-    return _CUDA in ort.get_available_providers()
+class NoCuda(LoadError):
+    """ONNX Runtime has CUDA's provider, and cannot use it."""
 
 
-def providers(device: str) -> list[str]:
-    """The execution providers for `device`: auto, cpu or cuda; raises LoadError if CUDA is asked for and absent."""
-    cuda = has_cuda()
-    if device == "cuda" and not cuda:
-        raise LoadError("--device=cuda: this ONNX Runtime has no CUDA provider; install onnxruntime-gpu, or use cpu")
-    if not cuda or device == "cpu":
-        return ["CPUExecutionProvider"]
+def probe(index: int) -> None:
+    """Raise LoadError, saying what to do, unless ONNX Runtime has CUDA and CuPy reaches the GPU of that number."""
+    if _CUDA not in ort.get_available_providers():
+        beside = " in the place of onnxruntime, which overwrites it" if _installed("onnxruntime-gpu") else ""
+        raise NotInstalled(
+            "this ONNX Runtime has no CUDA provider; "
+            f"install tandem-predictor[cuda] (onnxruntime-gpu{beside}), or use cpu"
+        )
     ort.preload_dlls()  # CUDA's libraries that pip installed, which the loader would not find
-    return [_CUDA, "CPUExecutionProvider"]
+    cuda.probe(index)
+
+
+def _installed(name: str) -> bool:
+    return any(True for _ in metadata.distributions(name=name))
+
+
+def specs(session: ort.InferenceSession) -> tuple[list[TensorSpec], list[TensorSpec]]:
+    """The inputs and the outputs of a session's model; raises LoadError."""
+    return [_spec(node) for node in session.get_inputs()], [_spec(node) for node in session.get_outputs()]
 
 
 def _spec(node: ort.NodeArg) -> TensorSpec:
     if node.type not in _DATATYPES:
         raise LoadError(f"tensor '{node.name}' of the model is {node.type}, which the protocol cannot carry")
     return TensorSpec(node.name, _DATATYPES[node.type], tuple(d if isinstance(d, int) else -1 for d in node.shape))
-
-
-def _zeros(spec: TensorSpec, rows: int) -> tensors.Array:
-    shape = [rows if index == 0 and dim == -1 else max(dim, 1) for index, dim in enumerate(spec.shape)]
-    return np.full(shape, b"", object) if spec.datatype == "BYTES" else np.zeros(shape, tensors.DTYPES[spec.datatype])
 
 
 def _decoded(name: str, array: tensors.Array) -> tensors.Array:

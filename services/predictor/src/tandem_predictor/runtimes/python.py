@@ -17,7 +17,8 @@ from tandem.inference import Arrays
 from tandem.metadata import TensorSpec, as_arrays
 from tandem.tensors import DTYPES
 
-from tandem_predictor.runtime import LoadError
+from tandem_predictor.devices import CPU
+from tandem_predictor.runtime import Allocate, LoadError
 
 PLATFORM = "python"
 METHODS = {"load": ("path",), "predict": ("inputs",)}
@@ -30,6 +31,8 @@ class PythonRuntime:
     """
 
     platform = PLATFORM
+    device = CPU
+    allocate: Allocate | None = None
 
     def __init__(self, file: Path, name: str = "Model") -> None:
         self._runner = asyncio.Runner()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ from tandem_transformer.transformers import pixels
 FEW = 16 * 1024  # scores that are ranked on the event loop; more would hold it too long
 MAX_IMAGES = 256  # of one request; a file of 70 bytes becomes 147 KiB of pixels
 OPTIONS = frozenset({"top_k", "labels", "mean", "std", "size", "input", "output", "max_pixels", "max_images"})
+RANKED = "classes"  # a second output of a predictor that answers with the best classes only
 _ASSUMED = TensorSpec("input-0", "FP32", (-1, 3, 224, 224))  # of a predictor that does not describe its model
 
 
@@ -42,10 +44,10 @@ class Wanted:
 class ImageClassification(Transformer):
     """Fits itself to the predictor's model.
 
-    Options, none of them needed: top_k (5); labels (a file, one a line; ImageNet's for 1000 classes); mean and std for
-    models that take floats (one number, or three joined by `:`; 127 and 128); size (224, where the model leaves it
-    open); input (the model's image tensor) and output (its scores), where it has several; max_pixels (of one image);
-    max_images (of one request).
+    Options, none of them needed: top_k (5); labels (a file, one a line, or `imagenet`, which is taken for 1000
+    classes); mean and std for models that take floats (one number, or three joined by `:`; 127 and 128); size (224,
+    where the model leaves it open); input (the model's image tensor) and output (its scores), where it has several;
+    max_pixels (of one image); max_images (of one request).
     """
 
     inputs: Sequence[TensorSpec] = (TensorSpec("input-0", "BYTES", (-1,)),)
@@ -64,7 +66,9 @@ class ImageClassification(Transformer):
         self._mean = _channels(options.get("mean", "127"))
         self._std = _channels(options.get("std", "128"))
         self._wanted = wanted(_one(model.inputs or (_ASSUMED,), options.get("input", ""), "input"), options)
+        self._is_labelled = bool(options.get("labels"))
         scores = [spec for spec in model.outputs if options.get("output") in (None, spec.name)][:1]
+        self._is_ranked = any(TensorSpec(RANKED, "INT64", spec.shape) in model.outputs for spec in scores)
         classes = scores[0].shape[-1] if scores and scores[0].shape else -1
         best = min(self._top_k, classes) if classes > 0 else -1
         self._scores = options.get("output") or (model.outputs[0].name if model.outputs else "")
@@ -101,6 +105,8 @@ class ImageClassification(Transformer):
         scores = outputs[self._scores] if self._scores else next(iter(outputs.values()))
         if scores.ndim != 2 or scores.dtype.kind != "f":
             raise Internal(f"the model's scores are {scores.dtype} {list(scores.shape)}, expected floats [N, classes]")
+        if self._is_ranked:
+            return self._taken(scores, outputs[RANKED])
         probabilities = as_probabilities(scores.astype(np.float32))
         count = min(self._top_k, probabilities.shape[1])
         classes = np.array([largest(row, count) for row in probabilities], np.int64).reshape(-1, count)
@@ -109,6 +115,19 @@ class ImageClassification(Transformer):
             "labels": self._named(classes, probabilities.shape[1]),
             "classes": classes.astype(np.int64),
         }
+
+    def _taken(self, scores: NDArray[np.floating[Any]], classes: NDArray[Any]) -> Arrays:
+        """The answer of a predictor that has chosen the best itself (--top_k), best first.
+
+        It does not say how many classes there are, so that only labels that were asked for can be known to be theirs.
+        """
+        if classes.shape != scores.shape:
+            raise Internal(f"the predictor's classes are {list(classes.shape)}, its scores {list(scores.shape)}")
+        scores, classes = scores[:, : self._top_k], classes[:, : self._top_k]
+        known = self._is_labelled and (not classes.size or int(classes.max()) < len(self._labels))
+        numbers = objects([b"%d" % index for index in classes.ravel().tolist()]).reshape(classes.shape)
+        labels = self._labels[classes] if known else numbers
+        return {"output-0": scores.astype(np.float32), "labels": labels, "classes": classes.astype(np.int64)}
 
     def arrange(self, images: NDArray[np.uint8]) -> NDArray[np.generic]:
         """RGB images [N, height, width, 3] in the model's datatype and layout."""
@@ -169,7 +188,8 @@ def _one(specs: Sequence[TensorSpec], name: str, kind: str) -> TensorSpec:
 
 def _labels(file: str) -> NDArray[np.object_]:
     packaged = resources.files("tandem_transformer.transformers") / "imagenet_labels.txt"
-    text = Path(file).read_text(encoding="utf-8") if file else packaged.read_text(encoding="utf-8")
+    chosen = packaged if file in ("", "imagenet") else Path(file)
+    text = chosen.read_text(encoding="utf-8")
     return objects([line.strip().encode() for line in text.splitlines() if line.strip()])
 
 
