@@ -44,7 +44,10 @@ FRONT = 'container="transformer-container"'
 CHOSEN = {"namespace": "shop", "pod": "direct|merged", "model_name": "digits", "__rate_interval": "1m"}
 
 KUBELET = "cAdvisor's, which only a kubelet has: Tandem exports no process_* of its own"
-EMPTY = {"CPU by container": KUBELET, "CPU throttled by container": KUBELET, "Memory by container": KUBELET}
+EMPTY = {
+    **dict.fromkeys(("CPU by container", "CPU throttled by container", "Memory by container"), KUBELET),
+    **dict.fromkeys(("Mean time of a batch on its device", "Memory of the GPU"), "the model runs on the CPU"),
+}
 
 # In these something must be above zero after the load; in the others a zero is an answer.
 MOVED = {

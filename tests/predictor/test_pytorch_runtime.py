@@ -213,8 +213,8 @@ def test_a_pytorch_for_the_cpu_says_so():
 
 @pytest.fixture(scope="module")
 def torch_pair(tmp_path_factory: pytest.TempPathFactory):
-    sys.path.insert(0, str(ROOT / "tools"))
-    import torch_program  # noqa: PLC0415 - which needs PyTorch
+    sys.path.insert(0, str(ROOT))
+    from bench import torch_program  # noqa: PLC0415 - which needs PyTorch
 
     folder = tmp_path_factory.mktemp("torch") / "1"
     folder.mkdir()

@@ -208,6 +208,45 @@ def test_a_thousand_classes_get_imagenets_labels():
     assert best(scores)["labels"][0, 0] == b"Labrador retriever"
 
 
+RANKED = (TensorSpec("scores", "FP32", (-1, 3)), TensorSpec("classes", "INT64", (-1, 3)))
+
+
+def ranked(classes: list[int], **options: str) -> dict[str, np.ndarray]:
+    outputs = {"scores": np.array([[0.5, 0.25, 0.125]], np.float32), "classes": np.array([classes])}
+    return fitted(outputs=RANKED, **options).rank(outputs)
+
+
+def test_what_the_predictor_has_chosen_is_taken_as_it_is():
+    answer = ranked([7, 2, 900], top_k="2")
+    assert answer["output-0"].tolist() == [[0.5, 0.25]]
+    assert answer["classes"].tolist() == [[7, 2]]
+    assert answer["labels"].tolist() == [[b"7", b"2"]]
+    assert {name: array.dtype for name, array in answer.items()} == {
+        "output-0": np.float32,
+        "labels": np.object_,
+        "classes": np.int64,
+    }
+
+
+def test_what_the_predictor_has_chosen_is_labelled_where_that_is_asked_for(tmp_path):
+    assert ranked([281, 2, 900], labels="imagenet")["labels"][0, 0] == b"tabby"
+    (tmp_path / "labels.txt").write_text("a\nb\nc\n")
+    assert ranked([2, 0, 1], labels=str(tmp_path / "labels.txt"))["labels"].tolist() == [[b"c", b"a", b"b"]]
+    assert ranked([2, 0, 3], labels=str(tmp_path / "labels.txt"))["labels"].tolist() == [[b"2", b"0", b"3"]]
+
+
+def test_classes_of_another_shape_are_another_output():
+    outputs = (SCORES, TensorSpec("classes", "INT64", (-1,)))
+    answer = fitted(outputs=outputs).rank({"scores": np.eye(1, 1000, dtype=np.float32), "classes": np.array([5])})
+    assert answer["classes"][0, 0] == 0
+
+
+def test_classes_that_are_not_as_declared_are_the_predictors_fault():
+    outputs = {"scores": np.zeros((1, 3), np.float32), "classes": np.zeros((1, 2), np.int64)}
+    with pytest.raises(Internal, match=r"classes are \[1, 2\], its scores \[1, 3\]"):
+        fitted(outputs=RANKED).rank(outputs)
+
+
 def test_labels_come_from_a_file_if_it_has_one_a_class(tmp_path):
     file = tmp_path / "labels.txt"
     file.write_text("Apfel\n Birne \nKürbis\n\n", encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitoring.grafana import Panel, Query, Row
-from monitoring.promql import HERE, OURS, PLACE, heatmap, quantiles, rate
+from monitoring.promql import HERE, OURS, PLACE, heatmap, mean, quantiles, rate
 from monitoring.rules import SHARED, SHED
 
 
@@ -32,6 +32,31 @@ def batches() -> Row:
                 "Rows that wait",
                 "Is the queue filling? It refuses at --max_queue_size.",
                 (Query(f"sum by (pod, model_name) (tandem_queue_rows{{{HERE}}})", "{{pod}} {{model_name}}"),),
+            ),
+        ),
+    )
+
+
+def device() -> Row:
+    """What a GPU does, where there is one."""
+    return Row(
+        "GPU",
+        (
+            Panel(
+                "Mean time of a batch on its device",
+                "Of a model on a GPU or in PyTorch: does the time go into copies or into computing?",
+                (Query(mean("tandem_device_seconds", HERE, "phase"), "{{phase}}"),),
+                "s",
+                stacked=True,
+            ),
+            Panel(
+                "Memory of the GPU",
+                "Is it full? Of a predictor with a GPU.",
+                (
+                    Query(f"tandem_gpu_memory_used_bytes{{{PLACE}}}", "{{pod}} used"),
+                    Query(f"tandem_gpu_memory_total_bytes{{{PLACE}}}", "{{pod}} total"),
+                ),
+                "bytes",
             ),
         ),
     )

@@ -29,7 +29,7 @@ PHASES = (
 def tandem(objectives: Objectives) -> Value:
     """The dashboard."""
     seen = [_objectives(objectives), _traffic(), _latency(), _phases()]
-    made_of = [inside.batches(), inside.saturation(), inside.hop(), inside.resources()]
+    made_of = [inside.batches(), inside.device(), inside.saturation(), inside.hop(), inside.resources()]
     return dashboard("tandem", "Tandem", [*seen, *made_of], VARIABLES)
 
 

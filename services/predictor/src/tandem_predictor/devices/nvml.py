@@ -15,11 +15,11 @@ from prometheus_client.registry import Collector, CollectorRegistry
 log = logging.getLogger("tandem.predictor")
 
 _Ask = Callable[[Any, Any], float]  # of the library and one GPU
-_OWN: tuple[tuple[str, str, _Ask], ...] = (
+OWN: tuple[tuple[str, str, _Ask], ...] = (
     ("tandem_gpu_memory_used_bytes", "Memory of the GPU in use, by anybody.", lambda ml, gpu: _memory(ml, gpu).used),
     ("tandem_gpu_memory_total_bytes", "Memory of the GPU.", lambda ml, gpu: _memory(ml, gpu).total),
 )
-_TRITON: tuple[tuple[str, str, _Ask], ...] = (
+TRITON: tuple[tuple[str, str, _Ask], ...] = (
     ("nv_gpu_utilization", "GPU utilization, 0 to 1.", lambda ml, gpu: ml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100),
     ("nv_gpu_memory_used_bytes", "GPU memory in use.", lambda ml, gpu: _memory(ml, gpu).used),
     ("nv_gpu_memory_total_bytes", "GPU memory.", lambda ml, gpu: _memory(ml, gpu).total),
@@ -38,7 +38,7 @@ class Gpus(Collector):
 
     def __init__(self, library: Any, *, triton: bool) -> None:
         self._library = library
-        self._metrics = (*_OWN, *_TRITON) if triton else _OWN
+        self._metrics = (*OWN, *TRITON) if triton else OWN
         self._gpus: dict[str, Any] = {}
         for index in range(library.nvmlDeviceGetCount()):
             gpu = library.nvmlDeviceGetHandleByIndex(index)

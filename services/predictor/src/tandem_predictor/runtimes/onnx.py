@@ -113,8 +113,8 @@ def probe(index: int) -> None:
             "this ONNX Runtime has no CUDA provider; "
             f"install tandem-predictor[cuda] (onnxruntime-gpu{beside}), or use cpu"
         )
-    ort.preload_dlls()  # CUDA's libraries that pip installed, which the loader would not find
     cuda.probe(index)
+    ort.preload_dlls()  # CUDA's libraries that pip installed, which the loader would not find
 
 
 def _installed(name: str) -> bool:

@@ -1,5 +1,6 @@
-#!/usr/bin/env python3
 """The default model as a program of torch.export's: model.onnx -> a module of the same nodes -> model.pt2.
+
+    .venv/bin/python -m bench.torch_program
 
 Needs PyTorch (pip install torch). Both files have the same weights, so that their answers can be compared.
 """
@@ -16,9 +17,10 @@ import torch
 from onnx import helper, numpy_helper
 from torch.nn import functional
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / ".cache" / "models" / "efficientnet-lite0" / "1" / "model.onnx"
-FILE = ROOT / ".cache" / "variants" / "efficientnet-lite0-torch" / "1" / "model.pt2"
+from bench.compare.places import CACHE, MODELS
+
+SOURCE = MODELS["pixels"]
+FILE = CACHE / "variants" / "efficientnet-lite0-torch" / "1" / "model.pt2"
 
 
 def _convolution(shape: dict[str, Any], x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
