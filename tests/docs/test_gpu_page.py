@@ -73,6 +73,22 @@ def test_what_cannot_be_is_one_line_and_status_2(flags: tuple[str, ...], line: s
     assert line in told
 
 
+def test_python_models_have_no_steps(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text("class Model: ...")
+    command = [
+        sys.executable,
+        "-m",
+        "tandem_predictor",
+        f"--model_dir={tmp_path}",
+        "--allow_python_models",
+        "--top_k=5",
+    ]
+    ports = ("--host=127.0.0.1", "--http_port=0", "--grpc_port=0")
+    done = subprocess.run([*command, *ports], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "--normalize and --top_k are for models of ONNX and PyTorch, and model is Python" in done.stderr
+
+
 def test_the_program_of_the_page_is_served(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch's build for the CPU is not to be had (requirements/torch.txt)")
     command = [sys.executable, "-W", "ignore", "-c", block("python", "torch.export.save")]

@@ -170,6 +170,8 @@ class Predictor:
         settings, terms, available = self._settings, self._terms(file), cpus.available()
         wanted = devices.CPU.kind if settings.model_class else terms.device
         device = device_for(file.file, wanted)
+        if file.backend == "python" and (terms.normalize or terms.top_k):
+            raise LoadError(f"--normalize and --top_k are for models of ONNX and PyTorch, and {file.name} is Python")
         usual = 1 if file.backend == "python" else 2 if device != devices.CPU else min(2, available)
         instances = terms.instances or usual
         return Plan(
