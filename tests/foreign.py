@@ -19,7 +19,8 @@ REQUIREMENTS = {
         *("kserve==0.21.0", "protobuf==6.33.6", "numpy==2.4.6", "onnxruntime==1.32.0", "grpcio==1.85.1"),
         *("opencv-python-headless==5.0.0.93", "aiohttp==3.14.5", "aiohttp-cors==0.8.1", "ml_dtypes==0.6.0"),
         *("orjson==3.13.0", "pybase64==1.5.1", "pysimdjson==7.0.2", "uvloop==0.23.0", "prometheus_client==0.26.0"),
-        *("grpcio-health-checking>=1.78", "grpcio-reflection>=1.78", "grpcio-channelz>=1.78"),
+        *("array-api-compat==1.16.0", "grpcio-health-checking>=1.78", "grpcio-reflection>=1.78"),
+        "grpcio-channelz>=1.78",
     ],
     "tritonclient": ["tritonclient[grpc,http]==2.73.0", "protobuf==6.33.6", "ml-dtypes==0.5.4"],
 }

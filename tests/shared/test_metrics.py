@@ -33,6 +33,7 @@ PREDICTOR = BOTH | {
     ("tandem_queue_rows", "gauge", ("model_name",)),
     ("tandem_batch_rows", "histogram", ("model_name",)),
     ("tandem_inference_seconds", "histogram", ("model_name",)),
+    ("tandem_device_seconds", "histogram", ("model_name", "phase")),
 }
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
@@ -15,7 +13,6 @@ from tandem_cli.doctor.probe import Heard
 from tandem_cli.doctor.report import NotChecked, Problem
 from tandem_cli.doctor.service import Service, told
 
-_Stream: TypeAlias = "grpc.aio.StreamStreamMultiCallable[bytes, bytes]"  # generic in the stubs only
 _REFUSED = "it refuses us"
 _PORTS = {"HTTP": ("HOST:PORT", "--http_port"), "gRPC": ("--grpc_port", "--grpc_port")}
 _TOKEN = (
@@ -114,16 +111,12 @@ async def reflection(service: Service) -> str:
     service.need("gRPC")
     request = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
     method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-    stream: _Stream = service.channel.stream_stream(method)
-    metadata = tuple(service.headers.items())
-    listed: list[str] = []
-    try:
-        async for data in stream(iter([request]), timeout=service.timeout, metadata=metadata):
-            answer = reflection_pb2.ServerReflectionResponse.FromString(data)
-            listed += [item.name for item in answer.list_services_response.service]
-            break
+    parse = reflection_pb2.ServerReflectionResponse.FromString
+    try:  # as a call of one message each way: a stream that is refused may end before it has learnt why
+        answer, _ = await service.call(method, request, parse)
     except grpc.aio.AioRpcError as error:
         raise Problem(f"no reflection: {told(error)}", "a proxy between may have to let it through") from None
+    listed = [item.name for item in answer.list_services_response.service]
     if SERVICE not in listed:
         raise Problem(f"{SERVICE} is not among {', '.join(listed) or 'nothing'}")
     return f"lists {SERVICE}"
