@@ -200,6 +200,7 @@ def predictor(options: argparse.Namespace, device: Device, batch: int) -> Iterat
     flags = (
         *(f"--model_dir={options.model.parent}", f"--device={device}", f"--max_batch_size={batch}", f"--top_k={TOP_K}"),
         *(f"--grpc_port={grpc_port}", f"--http_port={http_port}", "--host=127.0.0.1", "--enable_system_shared_memory"),
+        "--allow_python_models",
     )
     command = Command("predictor-device", (PYTHON, "-m", "tandem_predictor", *flags))
     with running((command,), lambda: _answers(f"http://127.0.0.1:{http_port}/v2/health/ready")):

@@ -93,7 +93,7 @@ def test_the_program_of_the_page_is_served(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch's build for the CPU is not to be had (requirements/torch.txt)")
     command = [sys.executable, "-W", "ignore", "-c", block("python", "torch.export.save")]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=100)
-    flags = (f"--model_dir={tmp_path}", "--max_batch_size=2048")
+    flags = (f"--model_dir={tmp_path}", "--max_batch_size=2048", "--allow_python_models")
     with running_pair("m", flags, ("--transformer=identity",)) as pair, Client(pair.transformer.url) as client:
         rows = np.random.default_rng(1).random((5, 4), np.float32)
         answer = client.infer("m", {"input": rows})["output-0"]

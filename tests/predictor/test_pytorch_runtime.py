@@ -221,7 +221,7 @@ def torch_pair(tmp_path_factory: pytest.TempPathFactory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PyTorch about itself
         torch.export.save(torch_program.program(torch_program.SOURCE), folder / "model.pt2")
-    with running_pair("custom-model", (f"--model_dir={folder.parent}",)) as pair:
+    with running_pair("custom-model", (f"--model_dir={folder.parent}", "--allow_python_models")) as pair:
         yield pair
 
 

@@ -85,6 +85,15 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path, place: str):
         found(tmp_path / place)
 
 
+@pytest.mark.parametrize("name", ["model.pt2", "model.pt"])
+def test_programs_of_pytorch_may_be_code(tmp_path: Path, name: str):
+    folder = tree(tmp_path, f"1/{name}")
+    with pytest.raises(LoadError, match=rf"{name} may hold Python code .* is only run with --allow_python_models"):
+        found(folder)
+    assert found(folder, allow_python=True) == [("model", "1", f"1/{name}")]
+    assert found(tree(tmp_path, "1/model.onnx")) == [("model", "1", "1/model.onnx")]
+
+
 def test_a_python_model_that_is_not_selected_is_no_obstacle(tmp_path: Path):
     folder = tree(tmp_path, "digits/1/model.onnx", "other/1/model.py")
     assert found(folder, "digits") == [("digits", "1", "digits/1/model.onnx")]

@@ -22,7 +22,7 @@ from tandem_predictor.batcher import Batcher
 from tandem_predictor.foreign import description
 from tandem_predictor.foreign.description import Description
 from tandem_predictor.runtime import LoadError
-from tandem_predictor.runtimes import BACKENDS, FILES
+from tandem_predictor.runtimes import BACKENDS, CODE, FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +150,10 @@ class Repository:
 
 def _allowed(model: ModelFile, *, allow_python: bool) -> ModelFile:
     """The model, unless it is code that is not to be run; raises LoadError, or notes it where others may be served."""
-    if allow_python or model.file.suffix != ".py":
+    if allow_python or model.file.suffix not in CODE:
         return model
-    problem = f"{model.file} is Python code, which is only run with --allow_python_models"
+    what = "is Python code, which" if model.file.suffix == ".py" else "may hold Python code (PyTorch pickles some), and"
+    problem = f"{model.file} {what} is only run with --allow_python_models"
     if not model.description:
         raise LoadError(problem)
     return replace(model, description=replace(model.description, problem=problem))
@@ -197,7 +198,7 @@ def _versions(folder: Path, name: str, described: Description | None, *, allow_p
 def _model_file(folder: Path, filename: str = "", *, allow_python: bool) -> Path | None:
     """The file of that name, else the preferred file; one that is not allowed only where there is no other."""
     present = [folder / name for name in ((filename,) if filename else FILES) if (folder / name).is_file()]
-    allowed = [file for file in present if allow_python or file.suffix != ".py"]
+    allowed = [file for file in present if allow_python or file.suffix not in CODE]
     return next(iter(allowed + present), None)
 
 

@@ -32,7 +32,9 @@ class Settings(DoorSettings):
     model_dir: str = flag(
         "", text, "folder of the model [/mnt/models if not empty, else $TANDEM_DEFAULT_MODEL_DIR]", "model"
     )
-    allow_python_models: bool = flag(False, boolean, "run a model.py found there: code of whoever wrote it", "model")
+    allow_python_models: bool = flag(
+        False, boolean, "run a model.py or PyTorch file found there: its author's code", "model"
+    )
     model_class: str = flag(
         "", text, "[kserve:]module:Class or [kserve:]/path/file.py:Class, in place of --model_dir", "model"
     )

@@ -29,6 +29,7 @@ from tandem_predictor.runtimes.sessions import LARGEST, Sessions
 
 # in order of preference: a model.py may use the model.onnx beside it
 FILES = ("model.py", "model.onnx", "model.pt2", "model.pt")
+CODE = (".py", *pytorch.SUFFIXES)  # what may run its author's code: torch.export unpickles some constants of a program
 BACKENDS = {".py": "python", ".onnx": "onnxruntime"} | dict.fromkeys(pytorch.SUFFIXES, "pytorch")  # Triton's names
 
 
