@@ -183,6 +183,12 @@ def test_a_pickle_is_not_loaded(tmp_path: Path, saved):
         open_runtimes(tmp_path / "model.pt", PLAN)
 
 
+def test_a_pickle_is_no_program(tmp_path: Path):
+    torch.save({"weight": torch.ones(2)}, tmp_path / "model.pt2")
+    with pytest.raises(LoadError, match=r"model\.pt2 cannot be loaded by torch\.export: .*archive_format"):
+        open_runtimes(tmp_path / "model.pt2", PLAN)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a program", b"PK\x03\x04"])
 def test_what_is_no_program_is_told(tmp_path: Path, content: bytes):
     (tmp_path / "model.pt2").write_bytes(content)

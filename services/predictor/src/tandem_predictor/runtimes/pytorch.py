@@ -5,6 +5,7 @@ Source: torch.export's documentation; Triton's PyTorch backend for the names of 
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -103,15 +104,31 @@ def set_up(device: Device, *, gpu_mem_limit: int, allow_tf32: bool) -> None:
             torch.cuda.set_per_process_memory_fraction(min(1.0, gpu_mem_limit / total), device.index)
 
 
+class _First(logging.Filter):
+    """Keeps the error that torch.export logs, with its traceback, before it tries older formats and raises another."""
+
+    error: BaseException | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is none of those."""
+        if record.exc_info:
+            self.error = self.error or record.exc_info[1]
+        return not record.exc_info
+
+
 def _exported(file: Path, device: Device, declared: Declared | None) -> Engine:
     torch = library()
     from torch.export.passes import move_to_device_pass  # noqa: PLC0415 - as above
     from torch.utils import _pytree as pytree  # noqa: PLC0415 - what torch.export names its structures by
 
+    logger, first = logging.getLogger("torch.export"), _First()
+    logger.addFilter(first)
     try:
         program = torch.export.load(file)
     except Exception as error:  # a file may be anything
-        raise LoadError(f"{file} cannot be loaded by torch.export: {_first_line(error)}") from error
+        raise LoadError(f"{file} cannot be loaded by torch.export: {_first_sentence(first.error or error)}") from error
+    finally:
+        logger.removeFilter(first)
     if device.kind == "cuda":
         program = move_to_device_pass(program, str(device))
     signature, structure = program.graph_signature, program.call_spec
@@ -143,7 +160,7 @@ def _scripted(file: Path, device: Device, declared: Declared | None) -> Engine:
         module = torch.jit.load(str(file), map_location=str(device)).eval()
     except Exception as error:  # a file may be anything
         raise LoadError(
-            f"{file} is no TorchScript ({_first_line(error)}); a pickled module or state_dict is not loaded, as that "
+            f"{file} is no TorchScript ({_first_sentence(error)}); a pickled module or state_dict is not loaded, as that "
             "runs code: export it with torch.export.save(torch.export.export(...), 'model.pt2')"
         ) from error
     if not (declared and declared.inputs and declared.outputs):
@@ -198,5 +215,5 @@ def _in_order(specs: Sequence[TensorSpec], own: Sequence[str]) -> Sequence[Tenso
     return [numbered[number] for number in sorted(numbered)] if len(numbered) == len(specs) else specs
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+def _first_sentence(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0][:200]
