@@ -160,8 +160,8 @@ def _scripted(file: Path, device: Device, declared: Declared | None) -> Engine:
         module = torch.jit.load(str(file), map_location=str(device)).eval()
     except Exception as error:  # a file may be anything
         raise LoadError(
-            f"{file} is no TorchScript ({_first_sentence(error)}); a pickled module or state_dict is not loaded, as that "
-            "runs code: export it with torch.export.save(torch.export.export(...), 'model.pt2')"
+            f"{file} is no TorchScript ({_first_sentence(error)}); a pickled module or state_dict is not loaded, as "
+            "that runs code: export it with torch.export.save(torch.export.export(...), 'model.pt2')"
         ) from error
     if not (declared and declared.inputs and declared.outputs):
         raise LoadError(
