@@ -1,6 +1,8 @@
 """The CPUs of a container, from its cgroup's files and its affinity."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from tandem import cpus
@@ -72,3 +74,26 @@ def test_where_there_is_no_affinity_the_cpus_count(machine, monkeypatch, count, 
 
 def test_this_machine_has_at_least_one_and_no_more_than_it_is_given():
     assert 1 <= cpus.available() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no niceness of its own")
+@pytest.mark.parametrize("nice", [0, 3])
+def test_a_thread_that_stands_back_is_five_nicer_than_its_process(nice):
+    program = """
+import os, threading
+from tandem import cpus
+def seen():
+    cpus.stand_back()
+    other = threading.Thread(target=lambda: (cpus.stand_back(), print(os.getpriority(os.PRIO_PROCESS, 0))))
+    other.start(); other.join()
+    print(os.getpriority(os.PRIO_PROCESS, 0))
+thread = threading.Thread(target=seen)
+thread.start(); thread.join()
+print(os.getpriority(os.PRIO_PROCESS, 0))
+"""
+    found = subprocess.run(["nice", "-n", str(nice), sys.executable, "-c", program], capture_output=True, check=True)
+    assert [int(line) - os.getpriority(os.PRIO_PROCESS, 0) for line in found.stdout.split()] == [
+        nice + 5,
+        nice + 5,
+        nice,
+    ]

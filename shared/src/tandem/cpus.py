@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
-_NICENESS = 5  # of 19; the kernel gives such a thread a third of the time of one at 0
+_NICER = 5  # than the process, whose own may be anything; the kernel gives such a thread a third of the time
 
 
 def available(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int:
@@ -27,7 +27,8 @@ def stand_back() -> None:
     Without it, preprocessing many requests at a time slows down the two that they all wait for (docs/performance.md).
     """
     if sys.platform == "linux":  # elsewhere the niceness is that of the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        own = os.getpriority(os.PRIO_PROCESS, os.getpid())  # the main thread's
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own + _NICER)
 
 
 async def apart(work: Callable[[], T], *, long: bool) -> T:
