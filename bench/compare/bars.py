@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.compare.image import GROWTH
 from bench.compare.results import Results
 
 Measure = Callable[[Results], float | None]
@@ -49,7 +50,7 @@ def _single_difference(results: Results) -> float | None:
 
 
 def _flatness(results: Results) -> float | None:
-    found = [results.median(f"image c={c}", "tandem", "rps") for c in (8, 32, 128)]
+    found = [results.median(f"turns c={c}", "tandem", "rps") for c in GROWTH]
     rates = [rate for rate in found if rate is not None]
     return min(rates) / max(rates) if len(rates) == len(found) else None
 
@@ -64,7 +65,7 @@ _NOOP_1, _NOOP_32 = "no-op {} gRPC raw c=1", "no-op {} gRPC raw c=32"
 _OVER = "(c) 110 % of capacity"
 
 BARS = (
-    Bar(_A32, "rps, of the bare loop", _ratio("image c=32", "rps", "bare"), 0.86, 0.92),
+    Bar(_A32, "rps, of the bare loop", _ratio("turns c=32", "rps", "bare"), 0.86, 0.92),
     Bar(_A32, "rps, of KServe's pair", _ratio("image c=32", "rps", "kserve"), 1.9),
     Bar(_A32, "rps, of Triton's ensemble", _ratio("image c=32", "rps", "triton"), 1.25),
     Bar(_A32, "rps, of mosec", _ratio("image c=32", "rps", "mosec"), 1.08),
@@ -105,7 +106,7 @@ BARS = (
     Bar(
         "(d) CPU a seed request",
         "both processes, of the bare loop's",
-        _ratio("image c=32", "cpu_ms", "bare"),
+        _ratio("turns c=32", "cpu_ms", "bare"),
         1.18,
         1.10,
         most=True,

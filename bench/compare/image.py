@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from bench.clients import bodies, load
 from bench.compare.places import MODELS
@@ -16,6 +19,7 @@ from bench.compare.results import Results
 from bench.compare.systems import IMAGE_SYSTEMS, System
 
 COST = 32  # the concurrency that CPU seconds and memory are taken at
+GROWTH = (8, COST, 128)  # the concurrencies at which the rate must be the same
 BARE = {"bare": ("pixels", 2, 1), "bare-single": ("pixels", 1, 2), "bare-int8": ("int8", 2, 1)}
 # Those that are compared most closely stand side by side, as the machine's speed drifts.
 ORDER = ("bare", "tandem", "bare-single", "kserve", "triton", "mosec", "bare-int8", "tandem-int8")
@@ -53,15 +57,18 @@ def serve(system: System, plan: Plan, results: Results, number: int) -> None:
         rest = {"ready_s": processes.seconds_to_ready, "rest_mb": processes.resident_bytes() / 1e6}
         results.add("start", system.name, number, rest)
         for concurrency in _concurrencies(system, plan):
-            load.http(system.url, folder, concurrency, plan.warm_up)  # the memory for so many is taken only once
-            processes.settle()
-            run = partial(watched, processes, system.url, folder, concurrency, _seconds(concurrency, plan))
+            run = partial(watched, processes, system.url, folder, concurrency, plan)
             results.add(f"image c={concurrency}", system.name, number, plan.measured(run))
+        if system.name == "tandem":
+            for case, name, values in in_turns(processes, system.url, folder, plan):
+                results.add(case, name, number, values)
         check(system, folder)
 
 
-def watched(processes: Processes, url: str, folder: Path, concurrency: int, seconds: float) -> load.Values:
+def watched(processes: Processes, url: str, folder: Path, concurrency: int, plan: Plan) -> load.Values:
     """The load's figures, with the CPU a right answer and the most memory seen meanwhile."""
+    load.http(url, folder, concurrency, plan.warm_up)  # the memory for so many is taken only once
+    processes.settle()
     most, over, cpu = [0], threading.Event(), processes.cpu_seconds()
 
     def watch() -> None:
@@ -71,12 +78,30 @@ def watched(processes: Processes, url: str, folder: Path, concurrency: int, seco
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        values = load.http(url, folder, concurrency, seconds)
+        values = load.http(url, folder, concurrency, _seconds(concurrency, plan))
     finally:
         over.set()
         watcher.join()
     cost = (processes.cpu_seconds() - cpu) * 1e3 / max(1.0, values["ok"])
     return values | {"cpu_ms": cost, "load_mb": most[0] / 1e6}
+
+
+def in_turns(processes: Processes, url: str, folder: Path, plan: Plan) -> Iterator[tuple[str, str, load.Values]]:
+    """The bare loop and Tandem at rising concurrency, in short turns: case, system and the means of what was measured.
+
+    Within a minute the machine drifts by more than what is allowed between them.
+    """
+    short = replace(plan, seconds=plan.seconds / 2, warm_up=1)
+    once: dict[tuple[str, str], Callable[[], load.Values]] = {}
+    if plan.wants("bare"):
+        alone = partial(load.bare, MODELS["pixels"], folder, short.seconds, loops=2, engine_threads=1)
+        once[f"turns c={COST}", "bare"] = alone
+    for concurrency in GROWTH:
+        once[f"turns c={concurrency}", "tandem"] = partial(watched, processes, url, folder, concurrency, short)
+    turns = [{key: plan.measured(run) for key, run in once.items()} for _ in range(plan.turns)]
+    for case, system in once:
+        values = [turn[case, system] for turn in turns]
+        yield case, system, {name: fmean(value[name] for value in values) for name in ("rps", "cpu_ms", "others")}
 
 
 def check(system: System, folder: Path) -> None:

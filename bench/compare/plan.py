@@ -21,6 +21,7 @@ class Plan:
     payloads: tuple[str, ...] = ("16 B", "602 kB", "6.2 MB")
     http_concurrencies: tuple[int, ...] = (1, 32)  # of a no-op over HTTP, which a peer takes 240 ms for
     concurrencies: tuple[int, ...] = (1, 8, 32, 128)  # of Tandem
+    turns: int = 4  # within a round, of what is compared most closely
     only: frozenset[str] = frozenset("abcd")
     systems: frozenset[str] = frozenset()  # none: all
 
@@ -39,4 +40,6 @@ class Plan:
 
 _TRIES = 3
 FULL = Plan(rounds=3, seconds=8, warm_up=3, overload_seconds=20, peer_concurrencies=(1, 8, 32, 128))
-QUICK = Plan(rounds=1, seconds=3, warm_up=2, overload_seconds=10, peer_concurrencies=(1, 32), http_concurrencies=(1,))
+QUICK = Plan(
+    rounds=1, seconds=3, warm_up=2, overload_seconds=10, peer_concurrencies=(1, 32), http_concurrencies=(1,), turns=1
+)
