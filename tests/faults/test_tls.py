@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import grpc
 import pytest
+from faults.test_hanging_model import ECHO, WAIT
 from faults.test_shutdown import IMAGE
 from foreign import environment
+from gates import Gates
 from harness import DIGITS, Pair, Process, Service, start_predictor, start_transformer
 from parts import require
 from security import Authority, Identity, ask_tls, replace
@@ -24,6 +28,7 @@ from tandem.oip import inference_pb2_grpc as pb_grpc
 HOSTS = ("localhost", "127.0.0.1")
 PREDICTOR = "predictor.test"  # the name in the predictor's certificate, which the hop is told
 INFER = "/v2/models/digits/infer"
+RENEWED = "the predictor is called with other certificates from now on"
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +49,24 @@ def pair(authority: Authority, client: Identity) -> Iterator[Pair]:
 
 
 @contextmanager
-def mutual(authority: Authority, *hop: str) -> Iterator[Pair]:
+def mutual(authority: Authority, *hop: str, name: str = "digits", folder: Path = DIGITS) -> Iterator[Pair]:
     demand = f"--ssl_ca_certs={authority.file}"
     predictor = start_predictor(
-        *(f"--model_dir={DIGITS}", "--model_name=digits", demand),
+        *(f"--model_dir={folder}", f"--model_name={name}", "--allow_python_models", demand),
         *authority.issue("predictor", *HOSTS, PREDICTOR).flags(),
     )
     try:
         rest = "--predictor_protocol=v2" in hop
         transformer = start_transformer(
             predictor.http_port if rest else predictor.grpc_port,
-            *("--model_name=digits", "--transformer=identity", demand, *hop),
+            *(f"--model_name={name}", "--transformer=identity", demand, *hop),
             *authority.issue("transformer", *HOSTS).flags(),
             *authority.issue("hop", "transformer.test").flags("predictor_"),
             f"--predictor_ssl_ca_certs={authority.file}",
             f"--predictor_ssl_server_name={PREDICTOR}",
         )
         try:
-            yield Pair(transformer, predictor, "digits")
+            yield Pair(transformer, predictor, name)
         finally:
             transformer.process.stop()
     finally:
@@ -206,12 +211,44 @@ def test_the_hops_new_certificate_is_used_without_a_failed_request(
 ) -> None:
     context = authority.trusting(client)
     authority.issue("hop", "transformer.test")
-    told = "the predictor is called with other certificates from now on"
     statuses = []
-    while not any(told in line for line in list(pair.transformer.process.lines)):
+    while not any(RENEWED in line for line in list(pair.transformer.process.lines)):
         statuses.append(ask_tls(pair.transformer.http_port, INFER, context, body()).status)
     statuses += [ask_tls(pair.transformer.http_port, INFER, context, body()).status for _ in range(20)]
     assert set(statuses) == {200}
+
+
+@pytest.mark.parametrize(
+    ("size", "hop", "used"),
+    [
+        (1, (), "small calls go over a local socket"),
+        (10_000, ("--local_socket=off",), "large tensors go through shared memory"),
+        (1, ("--local_socket=off", "--shared_memory=off"), "predictor: ready"),
+    ],
+)
+def test_a_request_that_the_predictor_has_in_hand_outlives_the_hops_old_certificate(
+    authority: Authority, client: Identity, tmp_path: Path, size: int, hop: tuple[str, ...], used: str
+) -> None:
+    context = authority.trusting(client)
+    shutil.copy(ECHO, tmp_path)
+    gates = Gates(tmp_path)
+
+    def echo(first: float) -> int:
+        tensor = {"name": "x", "shape": [size], "datatype": "FP32", "data": [first] * size}
+        return ask_tls(port, "/v2/models/echo/infer", context, {"inputs": [tensor]}).status
+
+    with mutual(authority, *hop, name="echo", folder=tmp_path) as running, ThreadPoolExecutor(1) as pool:
+        port = running.transformer.http_port
+        running.transformer.process.entry(used)
+        with closing(gates):
+            slow = pool.submit(echo, WAIT)
+            gates.wait_until_started(1)
+            authority.issue("hop", "transformer.test")
+            running.transformer.process.entry(RENEWED)
+            assert ask_tls(port, "/v2/health/ready", context).status == 200
+            gates.let_through()
+            assert slow.result(30) == 200
+        assert echo(1.0) == 200
 
 
 def encrypted(identity: Identity) -> None:

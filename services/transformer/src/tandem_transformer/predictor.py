@@ -45,7 +45,7 @@ log = logging.getLogger("tandem.transformer")
 MARGIN = 0.005  # seconds before the caller's deadline at which the predictor's answer is wanted
 PREDICTOR_PHASES = ("decode", "queue", "batch", "inference", "encode")
 _METHOD = "inference.GRPCInferenceService/ModelInfer"
-_LAST = 60.0  # seconds for the calls on a channel that was replaced
+_ASIDE = 5.0  # seconds for a question about the model
 
 
 class GrpcPredictor:
@@ -78,7 +78,7 @@ class GrpcPredictor:
     async def metadata(self, name: str) -> ModelMetadata:
         """The model as the predictor describes it; raises TandemError."""
         try:
-            reply = await self._line.stub.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=5)
+            reply = await self._line.stub.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=_ASIDE)
             return codec.decode_metadata(reply)
         except grpc.aio.AioRpcError as error:
             raise _rpc_error(error) from None
@@ -87,23 +87,20 @@ class GrpcPredictor:
         """Whether the predictor would take a request; `pending` tells it that some are still to come."""
         metadata = ((PENDING, "1"),) if pending else ()
         try:
-            reply = await self._line.stub.ModelReady(pb.ModelReadyRequest(name=name), timeout=5, metadata=metadata)
+            reply = await self._line.stub.ModelReady(pb.ModelReadyRequest(name=name), timeout=_ASIDE, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise _rpc_error(error) from None
         return reply.ready
 
     async def keep(self) -> None:
         """Keep the side ways open; with other certificates, call on another channel. Until cancelled."""
-        while True:
-            line = self._line
-            keeping = asyncio.ensure_future(line.keep())
-            try:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                line = self._line
+                keeping = group.create_task(line.keep())
                 await self._until_stale()
-            finally:
-                keeping.cancel()
-                await asyncio.wait([keeping])
-            self._line = Line(self._address, self._executor)
-            await line.channel.close(_LAST)
+                self._line = Line(self._address, self._executor)
+                group.create_task(_retire(line, keeping))
 
     async def close(self) -> None:
         """Close the channel, at once."""
@@ -120,18 +117,21 @@ class GrpcPredictor:
         self, request: InferRequest, call: Call, deadline: Deadline
     ) -> tuple[InferResponse, Mapping[str, float]]:
         """Send the request, twice if need be."""
+        line = self._line
+        line.calls += 1
         try:
-            return await self._ask(request, call, deadline)
+            return await self._ask(line, request, call, deadline)
         except FailedPrecondition:
             if not call.shared_memory:
                 raise  # else the predictor has forgotten the region: nothing has been done yet
-            return await self._ask(request, call, deadline)
+            return await self._ask(line, request, call, deadline)
+        finally:
+            line.calls -= 1
 
     async def _ask(
-        self, request: InferRequest, call: Call, deadline: Deadline
+        self, line: Line, request: InferRequest, call: Call, deadline: Deadline
     ) -> tuple[InferResponse, Mapping[str, float]]:
         """Send the request, its large tensors by shared memory if there is some."""
-        line = self._line
         encode = partial(codec.encode_request, request)
         frame, lease = line.handoff.lend(await apart(encode, long=tensors.take_long(request.inputs)))
         call.shared_memory = lease is not None
@@ -188,6 +188,14 @@ class GrpcPredictor:
             left = deadline.remaining
             await asyncio.sleep(pause(attempt) if left is None else min(pause(attempt), left))
             attempt += 1
+
+
+async def _retire(line: Line, keeping: asyncio.Task[None]) -> None:
+    """Close what was replaced when nobody is on it any more."""
+    await line.idle()
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    await line.channel.close(_ASIDE)
 
 
 def _phases(trailing: object) -> Mapping[str, float]:

@@ -82,6 +82,7 @@ class ClientTls:
         self._paths = (certificate, key, authorities)
         self._files = Followed(self._paths, self._read, flags)
         self.server_name = server_name  # that its certificate must have; empty: the host's
+        self._used: Pem | None = None
 
     def context(self) -> ssl.SSLContext:
         """For an HTTP client."""
@@ -89,13 +90,12 @@ class ClientTls:
 
     def credentials(self) -> grpc.ChannelCredentials:
         """For a gRPC channel."""
-        pem = self._files.current()
+        self._used = pem = self._files.current()
         return grpc.ssl_channel_credentials(pem.authorities or None, pem.key or None, pem.certificate or None)
 
     async def changed(self) -> None:
-        """Wait until the files are others."""
-        shown = self._files.current()
-        while self._files.current() is shown:  # noqa: ASYNC110 - files tell nobody
+        """Wait until the files are others than the last gRPC channel's."""
+        while self._files.current() is self._used:  # noqa: ASYNC110 - files tell nobody
             await asyncio.sleep(_LOOK)
 
     def _read(self) -> Pem:

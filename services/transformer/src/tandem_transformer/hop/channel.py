@@ -21,6 +21,8 @@ from tandem_transformer.hop.local import LocalSocket
 
 _Infer: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, Frame[pb.ModelInferResponse]]"  # generic in the stubs only
 
+_LOOK = 0.1  # seconds between two looks at whether a replaced channel is idle
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -41,6 +43,7 @@ class Line:
 
     def __init__(self, address: Address, executor: Executor) -> None:
         self._address = address
+        self.calls = 0  # requests that are on it, whichever way they take
         self.channel = _open(address)
         self.stub = pb_grpc.GRPCInferenceServiceStub(self.channel)
         self.infer: _Infer = self.channel.unary_unary(
@@ -56,6 +59,11 @@ class Line:
                 group.create_task(self.handoff.keep())
             if self._address.local_socket != "off":
                 group.create_task(self.local.keep())
+
+    async def idle(self) -> None:
+        """Wait until no request is on it."""
+        while self.calls:  # noqa: ASYNC110 - counted on the hot path, waited for once a certificate
+            await asyncio.sleep(_LOOK)
 
 
 def _open(address: Address) -> grpc.aio.Channel:
