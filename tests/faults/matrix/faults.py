@@ -93,7 +93,7 @@ def killed(scene: Scene) -> None:
 
 def hop_reset(scene: Scene) -> None:
     """The connection between the predictor and the transformer that reaches it over gRPC is reset."""
-    scene.site.hop.reset()
+    scene.site.reset_hop()
     if scene.place in (Place.HOP, Place.QUEUE, Place.RUN):
         scene.finish_subjects(scene.site.far)
     scene.go_on()

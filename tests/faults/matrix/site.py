@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import signal
@@ -68,6 +70,16 @@ class Site:
     def resume_predictor(self) -> None:
         self.predictor.process.send(signal.SIGCONT)
 
+    def reset_hop(self) -> None:
+        """Reset the gRPC connections to the predictor, and wait until the transformer has read it.
+
+        A call that is sent before that fails with the connection, since nobody knows what the predictor has read.
+        """
+        before = opened(self.far, self.hop.port)
+        assert before
+        self.hop.reset()
+        until(lambda: not before & files(self.far), "the transformer knows")
+
     def replace_predictor(self) -> None:
         """Another one behind the same port, which both transformers find by themselves."""
         before = self._near_connected()
@@ -118,3 +130,19 @@ def connections(port: int) -> int:
     """The connections of this machine's clients to `port` that its server has not closed: established, or left."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(row[1].endswith(f":{port:04X}") and row[3] in ("01", "08") for row in rows)
+
+
+def files(service: Service) -> set[str]:
+    """What a service has open, as /proc names it."""
+    found = set()
+    for file in Path(f"/proc/{service.process.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(file))
+    return found
+
+
+def opened(service: Service, port: int) -> set[str]:
+    """Its connections to `port`, as `files` names them; gRPC's are IPv6 that speaks IPv4, where there is IPv6."""
+    tables = [Path("/proc/net", name) for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if row[2].endswith(f":{port:04X}")} & files(service)
