@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 
 from bench.clients import bodies, load
 from bench.compare.places import MODELS
@@ -60,8 +59,8 @@ def serve(system: System, plan: Plan, results: Results, number: int) -> None:
             run = partial(watched, processes, system.url, folder, concurrency, plan)
             results.add(f"image c={concurrency}", system.name, number, plan.measured(run))
         if system.name == "tandem":
-            for case, name, values in in_turns(processes, system.url, folder, plan):
-                results.add(case, name, number, values)
+            for (case, name), values in in_turns(processes, system.url, folder, plan).items():
+                results.add(case, name, number, {key: values[key] for key in ("rps", "cpu_ms", "others")})
         check(system, folder)
 
 
@@ -86,11 +85,8 @@ def watched(processes: Processes, url: str, folder: Path, concurrency: int, plan
     return values | {"cpu_ms": cost, "load_mb": most[0] / 1e6}
 
 
-def in_turns(processes: Processes, url: str, folder: Path, plan: Plan) -> Iterator[tuple[str, str, load.Values]]:
-    """The bare loop and Tandem at rising concurrency, in short turns: case, system and the means of what was measured.
-
-    Within a minute the machine drifts by more than what is allowed between them.
-    """
+def in_turns(processes: Processes, url: str, folder: Path, plan: Plan) -> dict[tuple[str, str], load.Values]:
+    """The bare loop and Tandem at rising concurrency, in short turns."""
     short = replace(plan, seconds=plan.seconds / 2, warm_up=1)
     once: dict[tuple[str, str], Callable[[], load.Values]] = {}
     if plan.wants("bare"):
@@ -98,10 +94,7 @@ def in_turns(processes: Processes, url: str, folder: Path, plan: Plan) -> Iterat
         once[f"turns c={COST}", "bare"] = alone
     for concurrency in GROWTH:
         once[f"turns c={concurrency}", "tandem"] = partial(watched, processes, url, folder, concurrency, short)
-    turns = [{key: plan.measured(run) for key, run in once.items()} for _ in range(plan.turns)]
-    for case, system in once:
-        values = [turn[case, system] for turn in turns]
-        yield case, system, {name: fmean(value[name] for value in values) for name in ("rps", "cpu_ms", "others")}
+    return plan.in_turns(once)
 
 
 def check(system: System, folder: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import time
 import urllib.parse
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from bench.compare.systems import NOOP_SYSTEMS, System, hop
 
 _NUMBER = b'{"inputs":[{"name":"number","shape":[1],"datatype":"FP32","data":[0.5]}]}'
 _NO_JSON = {"6.2 MB"}  # 16 MB of JSON, which a peer takes seconds for
+_SMALL = "16 B"  # measured over gRPC in turns
 _LONG = 6  # seconds at least, as one such request may take three
 _HOP_WARM_UP = 10  # calls
 
@@ -44,6 +46,9 @@ class Turn:
 def measure(plan: Plan, results: Results) -> None:
     """Every system once a round, then the hop with and without shared memory."""
     for number in range(plan.rounds):
+        wait_for_quiet(plan.patience)
+        with results.surviving(f"{_SMALL} in turns"):
+            _small(plan, results, number)
         for name, choose in NOOP_SYSTEMS.items():
             if plan.wants(name):
                 wait_for_quiet(plan.patience)
@@ -55,19 +60,35 @@ def measure(plan: Plan, results: Results) -> None:
                 _hop(choice, plan, results, number)
 
 
+def _small(plan: Plan, results: Results, number: int) -> None:
+    """The smallest tensor over gRPC: all systems run, and have the machine in short turns."""
+    once: dict[tuple[str, str], Callable[[], load.Values]] = {}
+    with ExitStack() as stack:
+        for name in filter(plan.wants, NOOP_SYSTEMS):
+            system = NOOP_SYSTEMS[name]()
+            stack.enter_context(running(system.commands, _ready(system))).settle()
+            for concurrency in (1, 32):
+                case = f"no-op {_SMALL} gRPC raw c={concurrency}"
+                once[case, name] = partial(_grpc, system, _SMALL, concurrency, plan.seconds / 2)
+        for (case, name), values in plan.in_turns(dict(sorted(once.items()))).items():
+            results.add(case, name, number, values)
+
+
 def _serve(turn: Turn) -> None:
     system, plan = turn.system, turn.plan
-    ready = partial(_answers_http, system) if system.url else partial(_answers_grpc, system)
-    with running(system.commands, ready) as processes:
+    with running(system.commands, _ready(system)) as processes:
         for payload in plan.payloads:
-            for concurrency in (1, 32):
-                target, bare = system.target, not system.url
+            for concurrency in (1, 32) if payload != _SMALL else ():
                 processes.settle()
-                run = partial(load.grpc, target, payload, concurrency, plan.seconds, proxy=bare)
+                run = partial(_grpc, system, payload, concurrency, plan.seconds)
                 turn.add(f"no-op {payload} gRPC raw c={concurrency}", run)
             for form in ("binary", "JSON") if system.url else ():
                 if form == "binary" or payload not in _NO_JSON:
                     _over_http(turn, processes, payload, form)
+
+
+def _grpc(system: System, payload: str, concurrency: int, seconds: float) -> load.Values:
+    return load.grpc(system.target, payload, concurrency, seconds, proxy=not system.url)
 
 
 def _over_http(turn: Turn, processes: Processes, payload: str, form: str) -> None:
@@ -91,6 +112,10 @@ def _tensor(answer: bytes, headers: dict[str, str]) -> Any:
     if length is not None:
         return np.frombuffer(answer[int(length) :], np.float32)
     return np.array(orjson.loads(answer)["outputs"][0]["data"], np.float32).ravel()
+
+
+def _ready(system: System) -> Callable[[], bool]:
+    return partial(_answers_http if system.url else _answers_grpc, system)
 
 
 def _answers_http(system: System) -> bool:

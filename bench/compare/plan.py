@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from bench.compare.processes import QUIET, wait_for_quiet
+
+_Key = tuple[str, str]  # case and system
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ class Plan:
             wait_for_quiet(self.patience)
             tries.append(measure())
         return min(tries, key=lambda values: values["others"])
+
+    def in_turns(self, once: Mapping[_Key, Callable[[], dict[str, float]]]) -> dict[_Key, dict[str, float]]:
+        """What each says one after another, `turns` times, as means: within a minute the machine's speed drifts."""
+        turns = [{key: self.measured(run) for key, run in once.items()} for _ in range(self.turns)]
+        return {key: {name: fmean(turn[key][name] for turn in turns) for name in turns[0][key]} for key in once}
 
 
 _TRIES = 3
