@@ -1,4 +1,4 @@
-"""How large an image says that it is, read from its header before anything is decoded.
+"""How large an image says that it is, and whether it is turned, read from its header before anything is decoded.
 
 A header is only of use if the decoder reads the same, so it is read as libjpeg, libpng and libwebp read it; what they
 would read otherwise, or not at all, says nothing here.
@@ -15,8 +15,9 @@ _MOST_CHUNKS = 65_536  # of a PNG; 64 MiB of empty ones take seconds, of the usu
 _MARKER = re.compile(rb"\xff([^\x00\xff])", re.DOTALL)  # JPEG's; what lies before one is skipped as by libjpeg
 _SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # the markers (SOF) that carry the dimensions
 _BARE = {0x01, *range(0xD0, 0xD8)}  # those without a length (TEM, RST)
+_EXIF = 0xE1  # APP1
 _LAST = {0xD9, 0xDA}  # the end, and the picture itself
-_MOST_MARKERS = 4096  # before the dimensions; a photo has some dozens, and 64 MiB of them take seconds
+_MOST_MARKERS = 4096  # before the picture; a photo has some dozens, and 64 MiB of them take seconds
 
 
 def dimensions(data: bytes) -> tuple[int, int]:
@@ -67,22 +68,35 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
         offset += 12 + length
 
 
+def may_be_turned(jpeg: bytes) -> bool:
+    """Whether there is EXIF before the picture: only that says how to turn it, and often that there is no need."""
+    try:
+        return any(marker == _EXIF and jpeg.startswith(b"Exif\0", start + 2) for marker, start in _segments(jpeg))
+    except struct.error:  # truncated
+        return False
+
+
 def _jpeg(data: bytes) -> tuple[int, int]:
-    """As libjpeg looks for it, so that both read the same: it skips what is no marker, and any number of 0xFF."""
+    for marker, start in _segments(data):
+        if marker in _SIZES:
+            height, width = struct.unpack_from(">HH", data, start + 3)
+            return width, height
+    return 0, 0
+
+
+def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and start of each segment before the picture, as libjpeg finds them: it skips what is no marker, and any
+    number of 0xFF.
+    """
     offset = 2
     for _ in range(_MOST_MARKERS):
-        if not (found := _MARKER.search(data, offset)):
+        if not (found := _MARKER.search(jpeg, offset)) or (marker := found[1][0]) in _LAST:
             break
-        marker, offset = found[1][0], found.end()
-        if marker in _SIZES:
-            height, width = struct.unpack_from(">HH", data, offset + 3)
-            return width, height
-        if marker in _LAST:
-            break
+        offset = found.end()
         if marker not in _BARE:
-            (length,) = struct.unpack_from(">H", data, offset)
+            (length,) = struct.unpack_from(">H", jpeg, offset)
+            yield marker, offset
             offset += max(length, 2)
-    return 0, 0
 
 
 def _webp_extended(data: bytes) -> tuple[int, int]:

@@ -86,7 +86,7 @@ class ImageClassification(Transformer):
         images = np.empty((len(elements), *self._wanted.size, 3), np.uint8)
         for index, element in enumerate(elements):
             try:
-                decoded = pixels.decode(pixels.image_bytes(element), self._max_pixels)
+                decoded = pixels.decode(pixels.image_bytes(element), self._max_pixels, self._wanted.size)
             except InvalidInput as error:
                 raise InvalidInput(f"input 'input-0', element {index}: {error.message}") from None
             images[index] = pixels.fit(decoded, self._wanted.size)
