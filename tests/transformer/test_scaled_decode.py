@@ -100,6 +100,5 @@ def crops():
         scale = random.uniform(512, 1400) / min(height, width)
         sized = cv2.resize(picture[top : top + height, left : left + width], None, fx=scale, fy=scale)
         quality = int(random.integers(60, 96))
-        yield cv2.imencode(
-            ".jpg", sized, [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, index % 2]
-        )[1].tobytes()
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_PROGRESSIVE, index % 2]
+        yield cv2.imencode(".jpg", sized, options)[1].tobytes()

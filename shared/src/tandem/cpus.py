@@ -31,9 +31,9 @@ def stand_back() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own + _NICER)
 
 
-async def apart(work: Callable[[], T], *, long: bool) -> T:
-    """What `work` gives. If it may take long, it is done in a thread, which lets the event loop in between."""
-    return await asyncio.to_thread(work) if long else work()
+async def apart(work: Callable[[], T]) -> T:
+    """What `work` gives, for what may take long: it is done in a thread, which lets the event loop in between."""
+    return await asyncio.to_thread(work)
 
 
 def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:

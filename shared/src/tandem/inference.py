@@ -54,7 +54,7 @@ class InferRequest:
     @property
     def output_names(self) -> tuple[str, ...]:
         """The names of the outputs asked for; none means all."""
-        return tuple(output.name for output in self.outputs)
+        return tuple([output.name for output in self.outputs])
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,5 +135,7 @@ class Call:
 
     def identify(self, own: str) -> None:
         """Take the request's own id, else that of the x-request-id header, else a new one."""
-        header = self.headers.get("x-request-id", "")
-        self.id = own or header.encode(errors="replace").decode() or f"{_PROCESS}{next(_calls):08x}"
+        if own := own or self.headers.get("x-request-id", "").encode(errors="replace").decode():
+            self.id = own
+        else:
+            self.id = f"{_PROCESS}{next(_calls):08x}"

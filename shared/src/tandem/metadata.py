@@ -56,13 +56,13 @@ def match(inputs: Mapping[str, NDArray[np.generic]], specs: Sequence[TensorSpec]
     """
     if len(specs) == len(inputs) == 1:
         inputs = {specs[0].name: next(iter(inputs.values()))}
-    expected = ", ".join(spec.name for spec in specs)
-    if unknown := [name for name in inputs if all(name != spec.name for spec in specs)]:
-        raise InvalidInput(f"unknown input '{unknown[0]}'; the model's inputs are: {expected}")
+    known = [spec.name for spec in specs]
+    if unknown := [name for name in inputs if name not in known]:
+        raise InvalidInput(f"unknown input '{unknown[0]}'; the model's inputs are: {', '.join(known)}")
     matched = {}
     for spec in specs:
         if (array := inputs.get(spec.name)) is None:
-            raise InvalidInput(f"input '{spec.name}' is missing; the model's inputs are: {expected}")
+            raise InvalidInput(f"input '{spec.name}' is missing; the model's inputs are: {', '.join(known)}")
         matched[spec.name] = array = array.reshape(1) if array.ndim == 0 and tuple(spec.shape) == (-1,) else array
         spec.check(array)
     return matched

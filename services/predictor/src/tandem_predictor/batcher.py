@@ -9,7 +9,6 @@ and the end of a batch are the only moments at which a batch can start, and each
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -147,7 +146,9 @@ class Batcher:
         future = asyncio.get_running_loop().create_future()
         item = Item(inputs, rows, max(rows, 1), key, deadline, priority, future, time.perf_counter())
         group = self._groups.setdefault(key, deque())
-        behind = sum(1 for _ in itertools.takewhile(lambda other: other.rank > item.rank, reversed(group)))
+        behind = 0
+        while behind < len(group) and group[-1 - behind].rank > item.rank:
+            behind += 1
         group.insert(len(group) - behind, item)
         self._count(item.weight)
         return item

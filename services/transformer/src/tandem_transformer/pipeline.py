@@ -215,13 +215,19 @@ class Pipeline:
             parameters=request.parameters,
         )
         start = time.perf_counter()
+        hop = None
         try:
             answer = await self._predictor.infer(asked, call)
+            hop = call.timings.get("hop")
+            return answer
         finally:
-            afterwards(self._predict_seconds.observe, time.perf_counter() - start)
-            afterwards(self._hops[call.shared_memory].inc)
-        afterwards(self._hop_seconds.observe, call.timings.get("hop"))
-        return answer
+            afterwards(self._count_hop, time.perf_counter() - start, call.shared_memory, hop)
+
+    def _count_hop(self, seconds: float, shared_memory: bool, hop: float | None) -> None:
+        self._predict_seconds.observe(seconds)
+        self._hops[shared_memory].inc()
+        if hop is not None:
+            self._hop_seconds.observe(hop)
 
     def _context(self, request: InferRequest, call: Call) -> Context:
         return Context(

@@ -133,12 +133,12 @@ class GrpcPredictor:
     ) -> tuple[InferResponse, Mapping[str, float]]:
         """Send the request, its large tensors by shared memory if there is some."""
         encode = partial(codec.encode_request, request)
-        frame, lease = line.handoff.lend(await apart(encode, long=tensors.take_long(request.inputs)))
+        frame, lease = line.handoff.lend(await apart(encode) if tensors.take_long(request.inputs) else encode())
         call.shared_memory = lease is not None
         try:
             reply, phases = await self._send(line, frame, call, deadline)
             decode = partial(codec.decode_response, reply, lease.lookup if lease else None)
-            response = await apart(decode, long=codec.takes_long(reply.message.outputs, reply.raw))
+            response = await apart(decode) if codec.takes_long(reply.message.outputs, reply.raw) else decode()
         except Overloaded:
             raise  # refused before anything was read
         except BaseException as error:

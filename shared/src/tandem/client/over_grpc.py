@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -46,14 +47,12 @@ class OverGrpc:
 
     async def infer(self, request: InferRequest, terms: Terms) -> InferResult:
         """The answer to one request."""
-        data = await apart(
-            lambda: wire.encode_request(codec.encode_request(request)), long=tensors.take_long(request.inputs)
-        )
+        encode = partial(_encoded, request)
+        data = await apart(encode) if tensors.take_long(request.inputs) else encode()
         rpc = await self._ask(self._infer, data, terms)
         frame = rpc.result()
-        response = await apart(
-            lambda: codec.decode_response(frame), long=codec.takes_long(frame.message.outputs, frame.raw)
-        )
+        decode = partial(codec.decode_response, frame)
+        response = await apart(decode) if codec.takes_long(frame.message.outputs, frame.raw) else decode()
         return InferResult(response, parse(_trailing(rpc, "server-timing")))
 
     async def live(self, terms: Terms) -> bool:
@@ -168,3 +167,7 @@ def _open(settings: Settings) -> grpc.Channel:
     if settings.tls.server_name:
         options.append(("grpc.ssl_target_name_override", settings.tls.server_name))
     return grpc.secure_channel(settings.authority, settings.tls.credentials(), options=options)
+
+
+def _encoded(request: InferRequest) -> bytes:
+    return wire.encode_request(codec.encode_request(request))

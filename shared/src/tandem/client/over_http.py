@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -42,9 +43,8 @@ class OverHttp:
 
     async def infer(self, request: InferRequest, terms: Terms) -> InferResult:
         """The answer to one request."""
-        (parts, size) = await apart(
-            lambda: codec.encode_binary_request(request), long=tensors.take_long(request.inputs)
-        )
+        encode = partial(codec.encode_binary_request, request)
+        parts, size = await apart(encode) if tensors.take_long(request.inputs) else encode()
         path = f"{_model(request.model_name, request.model_version)}/infer"
         reply, body = await self._ask("POST", path, terms, b"".join(parts), {JSON_SIZE: str(size)})
         json_size = whole(reply.headers.get(JSON_SIZE, ""))

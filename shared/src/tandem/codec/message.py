@@ -67,10 +67,9 @@ def decode_request(
         raise InvalidInput("the request has no inputs")
     limits.check_count("input", len(message.inputs))
     limits.check_count("output", len(message.outputs))
-    limits.check_names(message.id, *message.parameters)
     inputs = list(message.inputs)  # protobuf would make an object of each anew wherever it is looked at
+    limits.check_names(message.id, *message.parameters, *[tensor.name for tensor in inputs])
     for tensor in inputs:
-        limits.check_names(tensor.name)
         limits.check_elements(tensor.name, tensor.shape)
         check_parameters(len(tensor.parameters))
     requested = _decode_requested(message.outputs, limits)
@@ -167,13 +166,15 @@ def takes_long(described: Sequence[_Tensor], raw: Raw) -> bool:
     """Whether to decode these tensors takes tens of milliseconds: large ones that are looked at element by element."""
     if not raw and sum(tensor.ByteSize() for tensor in described) >= tensors.LONG:
         return True
-    in_raw = sum(map(len, raw)) >= tensors.LONG
-    return any(t.datatype == "BYTES" and (in_raw or REGION in t.parameters) for t in described)
+    texts = [tensor for tensor in described if tensor.datatype == "BYTES"]
+    return bool(texts) and (sum(map(len, raw)) >= tensors.LONG or any(REGION in text.parameters for text in texts))
 
 
 def _decode_requested(
     outputs: Sequence[pb.ModelInferRequest.InferRequestedOutputTensor], limits: Limits
 ) -> tuple[RequestedOutput, ...]:
+    if not outputs:
+        return ()
     requested = tuple(RequestedOutput(output.name, decode_parameters(output.parameters)) for output in outputs)
     names = [output.name for output in requested]
     limits.check_names(*names)
@@ -208,7 +209,7 @@ def encode_parameters(values: Mapping[str, Parameter], into: Mapping[str, pb.Inf
 
 def require_unique(kind: str, names: Sequence[str]) -> None:
     """Raise InvalidInput if two tensors share a name."""
-    if len(set(names)) != len(names):
+    if len(names) > 1 and len(set(names)) != len(names):
         raise InvalidInput(f"{kind} '{Counter(names).most_common(1)[0][0]}' is given twice")
 
 

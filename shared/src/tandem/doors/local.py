@@ -142,7 +142,9 @@ class _Connection(Packets):
             timeout = call.timeout if call.HasField("timeout") else None
             frame, timings = await self._door.infer(request, dict(call.metadata), timeout)
             answer = self._bounded(wire.encode_response(frame))
-            reply.phases.update(timings.items())
+            phases = reply.phases
+            for name, seconds in timings.items():
+                phases[name] = seconds
         except TandemError as error:
             _refuse(reply, error)
         except Exception:

@@ -175,14 +175,14 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
             self._ledger.hold(call, size_of(request))
             with call.timings.phase("decode"):
                 decode = partial(codec.decode_request, request, self._limits, self._lookup)
-                decoded = await apart(decode, long=codec.takes_long(request.message.inputs, request.raw))
+                decoded = await apart(decode) if codec.takes_long(request.message.inputs, request.raw) else decode()
             call.begin(decoded)
             alarm.set(call.deadline)
             room = Room(decoded, self._lookup)
             response = await self._endpoint.infer(decoded, call)
             with call.timings.phase("encode"):
                 encode = partial(codec.encode_response, response, raw=decoded.raw, room=room)
-                answer = await apart(encode, long=tensors.take_long(response.outputs))
+                answer = await apart(encode) if tensors.take_long(response.outputs) else encode()
             return answer, call.timings
 
     async def _answer(self, request: pb.ModelInferRequest, headers: Mapping[str, str]) -> pb.ModelStreamInferResponse:
@@ -201,7 +201,7 @@ class InferenceServicer(pb_grpc.GRPCInferenceServiceServicer):
 
 def size_of(request: Frame[pb.ModelInferRequest]) -> int:
     """The bytes of its tensors, which are nearly all of a large request."""
-    return sum(len(data) for data in request.raw) or request.message.ByteSize()
+    return sum(map(len, request.raw)) or request.message.ByteSize()
 
 
 def headers_of(context: ServicerContext) -> Mapping[str, str]:

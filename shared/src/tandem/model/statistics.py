@@ -52,9 +52,9 @@ class Statistics:
         if success:
             self.inference_count += rows
             self._tallies["queue"].add(timings.get("queue"))
-            self._tallies["compute_input"].add(sum(timings.get(name) for name in _INPUT))
+            self._tallies["compute_input"].add(sum(map(timings.get, _INPUT)))
             self._tallies["compute_infer"].add(timings.get("inference"))
-            self._tallies["compute_output"].add(sum(timings.get(name) for name in _OUTPUT))
+            self._tallies["compute_output"].add(sum(map(timings.get, _OUTPUT)))
 
     def batch(self, rows: int, input_seconds: float, infer_seconds: float) -> None:
         """A batch of `rows` has run."""

@@ -27,7 +27,10 @@ class Forwarding:
         What a header cannot carry is left out.
         """
         values = {name: call.headers[name] for name in self._names if name in call.headers}
-        if trace := call.timings.trace:
+        trace = call.timings.trace
+        if not (values or own or trace):
+            return values
+        if trace:
             values = {name: text for name, text in values.items() if name not in trace.fields} | trace.headers()
         return {
             name: text

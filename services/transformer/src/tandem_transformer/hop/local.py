@@ -156,7 +156,8 @@ class Connection(Packets):
 
 def _phases(reply: pb.ReplyHead) -> Mapping[str, float]:
     """In their order, which a map does not keep."""
-    return {name: reply.phases[name] for name in PHASES if is_duration(reply.phases.get(name, -1))}
+    told = dict(reply.phases)
+    return {name: told[name] for name in PHASES if name in told and is_duration(told[name])}
 
 
 def _expire(future: asyncio.Future[Answer]) -> None:

@@ -85,9 +85,7 @@ def _jpeg(data: bytes) -> tuple[int, int]:
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and start of each segment before the picture, as libjpeg finds them: it skips what is no marker, and any
-    number of 0xFF.
-    """
+    """Marker and start of each segment before the picture, found as libjpeg finds them: it skips what is no marker."""
     offset = 2
     for _ in range(_MOST_MARKERS):
         if not (found := _MARKER.search(jpeg, offset)) or (marker := found[1][0]) in _LAST:

@@ -175,10 +175,11 @@ def largest(row: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """The indices of the `count` largest of `row`, largest first, the first of equals first: a sort of only those."""
     parted = row.copy()
     parted.partition(len(row) - count)
-    (found,) = (row >= parted[len(row) - count]).nonzero()
+    found: NDArray[np.int64] = (row >= parted[len(row) - count]).nonzero()[0]
     if len(found) < count:  # there are NaNs, which are more than nothing and less than everything
         found = np.arange(len(row))
-    return found[(-row[found]).argsort(kind="stable")][:count]
+    order = (-row[found]).argsort(kind="stable")
+    return found[order[:count]]
 
 
 def _one(specs: Sequence[TensorSpec], name: str, kind: str) -> TensorSpec:

@@ -142,7 +142,8 @@ def fit(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 def halvings(shape: Sequence[int], size: Sequence[int]) -> int:
     """How often both sides of `shape` (height, width) can be halved without getting below what `size` is cut from."""
-    return max(0, min(side // round(RESIZE * kept) for side, kept in zip(shape[:2], size, strict=True)).bit_length() - 1)
+    least = min(side // round(RESIZE * kept) for side, kept in zip(shape[:2], size, strict=True))
+    return max(0, least.bit_length() - 1)
 
 
 def _middle(pixels: Pixels, most: Sequence[int], times: int) -> Pixels:

@@ -117,7 +117,7 @@ class RestDoor:
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
                 encode = partial(codec.encode_response, response, request, room)
-                answer, json_size = await apart(encode, long=tensors.take_long(response.outputs))
+                answer, json_size = await apart(encode) if tensors.take_long(response.outputs) else encode()
             return self._answer(http, answer, call, json_size)
 
     async def _decode(self, http: web.Request, body: bytes, call: Call) -> InferRequest:
@@ -129,7 +129,7 @@ class RestDoor:
                 return codec.decode_raw_request(body, metadata, version)
             terms = (model, version, json_size, self._terms.limits)
             decode = partial(codec.decode_request, body, *terms, lookup=self._lookup)
-            return await apart(decode, long=len(body) >= tensors.LONG)
+            return await apart(decode) if len(body) >= tensors.LONG else decode()
 
     async def _v1_predict(self, http: web.Request) -> web.Response:
         model = http.match_info["model"]
@@ -141,14 +141,14 @@ class RestDoor:
             metadata = await self._endpoint.metadata(model, "")
             with call.timings.phase("decode"):
                 decode = partial(v1.decode_request, body, metadata, self._terms.limits)
-                request = await apart(decode, long=len(body) >= tensors.LONG)
+                request = await apart(decode) if len(body) >= tensors.LONG else decode()
             call.begin(request)
             hold_to(http, call.deadline)
             alarm.set(call.deadline)
             response = await self._endpoint.infer(request, call)
             with call.timings.phase("encode"):
                 encode = partial(v1.encode_response, response)
-                answer = await apart(encode, long=tensors.take_long(response.outputs))
+                answer = await apart(encode) if tensors.take_long(response.outputs) else encode()
             return self._answer(http, answer, call, None)
 
     async def _v1_model(self, http: web.Request) -> web.Response:
