@@ -54,7 +54,7 @@ async def test_what_is_never_answered_has_failed(level: Level, monkeypatch: pyte
 
 
 async def test_arrivals_that_are_too_many_are_all_counted() -> None:
-    recorder, level = Recorder(), Level(rate=200_000, poisson=False)
+    recorder, level = Recorder(), Level(rate=2_000_000, poisson=False)
     measured = await measure(Gated(is_open=True), level, 0.2, recorder, asyncio.Event())
     assert sum(recorder.outcomes.values()) >= int(level.rate * measured.seconds) - 1  # all that were due
     assert recorder.failed[NOT_SENT] > recorder.outcomes["ok"]

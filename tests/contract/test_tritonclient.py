@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parent / "triton_predictor.py"
 
 def test_tritonclient_on_the_predictor_gets_the_scores_of_the_pair(pair: Pair, tmp_path: Path) -> None:
     images = list(photos().values())
-    batch = np.stack([pixels.fit(pixels.decode(image), (224, 224)) for image in images])
+    batch = np.stack([pixels.fit(pixels.decode(image, size=(224, 224)), (224, 224)) for image in images])
     np.save(tmp_path / "pixels.npy", batch)
     told = json.loads(triton(SCRIPT, pair.predictor.target, str(tmp_path / "pixels.npy")))
     scores = np.array(told["scores"], np.float32)
