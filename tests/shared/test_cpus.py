@@ -97,3 +97,25 @@ print(os.getpriority(os.PRIO_PROCESS, 0))
         nice + 5,
         nice,
     ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
+def test_a_process_that_lets_others_finish_has_all_its_later_threads_do_so():
+    code = """
+import os, threading
+from tandem import cpus
+cpus.let_others_finish()
+other = threading.Thread(target=lambda: print(os.sched_getscheduler(0) == os.SCHED_BATCH))
+other.start(), other.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
+def test_where_the_policy_is_not_to_be_had_nothing_happens(monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refused)
+    cpus.let_others_finish()

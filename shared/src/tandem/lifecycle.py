@@ -256,6 +256,7 @@ def _run(make: Callable[[], Service], level: str) -> str | None:
     """
     reason = None
     allocator.keep_freed_blocks()
+    cpus.let_others_finish()
     try:
         uvloop.run(_serve(make, level))
     except* Fatal as failed:
