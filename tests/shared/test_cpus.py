@@ -113,6 +113,19 @@ other.start(), other.join()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
+def test_a_policy_that_somebody_chose_stays():
+    code = """
+import os
+from tandem import cpus
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+cpus.let_others_finish()
+print(os.sched_getscheduler(0) == os.SCHED_IDLE)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
 def test_where_the_policy_is_not_to_be_had_nothing_happens(monkeypatch):
     def refused(*_):
         raise PermissionError

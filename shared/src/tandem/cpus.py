@@ -29,7 +29,7 @@ def let_others_finish() -> None:
     and gRPC's threads and the event loop wake each other for single events (docs/performance.md). On idle CPUs nobody
     waits. Source: sched(7), SCHED_BATCH.
     """
-    if sys.platform == "linux":
+    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:  # else somebody has chosen another
         with suppress(OSError):  # a sandbox may not have it
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 

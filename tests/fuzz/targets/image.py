@@ -56,6 +56,9 @@ def _taken(data: bytes) -> bool:
     assert picture.shape[2] == 3
     assert 0 < picture.shape[0] * picture.shape[1] <= MOST
     assert pixels.fit(picture, SIZE).shape == (*SIZE, 3)
+    halved = pixels.decode(element, MOST, SIZE)  # what can be decoded whole can be decoded halved
+    assert halved.size <= picture.size
+    assert pixels.fit(halved, SIZE).shape == (*SIZE, 3)
     return True
 
 
