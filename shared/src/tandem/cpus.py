@@ -25,9 +25,8 @@ def available(cgroups: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/
 def let_others_finish() -> None:
     """Let this thread, and those that it starts, wait for the end of a running one's slice when they wake.
 
-    A request wakes a dozen threads in turn. If each pushes aside who runs, caches are emptied more often than need be,
-    and gRPC's threads and the event loop wake each other for single events (docs/performance.md). On idle CPUs nobody
-    waits. Source: sched(7), SCHED_BATCH.
+    A request wakes a dozen threads in turn, each of which would push aside who runs (docs/performance.md has what it
+    gains). On idle CPUs nobody waits. Source: sched(7), SCHED_BATCH.
     """
     if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:  # else somebody has chosen another
         with suppress(OSError):  # a sandbox may not have it
