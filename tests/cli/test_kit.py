@@ -77,6 +77,27 @@ def test_a_python_model_may():
     assert next(iter(outputs.values())).tolist() == [6, 15]
 
 
+ASYNC = """
+import asyncio
+from tandem import TensorSpec
+
+class Model:
+    inputs = outputs = [TensorSpec("x", "FP32", [-1])]
+
+    async def load(self, path):
+        self.loop = asyncio.get_running_loop()
+
+    async def predict(self, inputs):
+        assert asyncio.get_running_loop() is self.loop
+        return {"x": -inputs["x"]}
+"""
+
+
+def test_a_python_model_may_be_async(tmp_path: Path):
+    (tmp_path / "model.py").write_text(ASYNC)
+    assert testing.run(Doubling(), {"x": np.float32([1])}, predictor=tmp_path)["x"].tolist() == [-1]
+
+
 def test_setup_is_told_of_the_model_that_is_given():
     class Reading(Transformer):
         inputs = (TensorSpec("a", "FP32", (-1,)),)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from contract.client import ask
 from gates import Gates
 from harness import ROOT, Service, running_pair
 
 ECHO = ROOT / "tests" / "contract" / "echo" / "model.py"
+AWAITED = """
+
+import asyncio
+
+Blocking = Model
+
+
+class Model(Blocking):
+    async def predict(self, inputs):
+        return await asyncio.to_thread(Blocking.predict, self, inputs)
+"""
 WAIT = -1.0  # what the echo model waits at its gate for
 
 
@@ -30,8 +41,9 @@ def until(service: Service, status: int) -> bool:
     return any(readiness(service) == (status, status) for _ in range(2000))
 
 
-def test_a_run_that_hangs_is_told_and_readiness_follows(tmp_path: Path) -> None:
-    shutil.copy(ECHO, tmp_path)
+@pytest.mark.parametrize("added", ["", AWAITED], ids=["in its thread", "on the event loop"])
+def test_a_run_that_hangs_is_told_and_readiness_follows(tmp_path: Path, added: str) -> None:
+    (tmp_path / "model.py").write_text(ECHO.read_text() + added)
     gates = Gates(tmp_path)
     flags = (f"--model_dir={tmp_path}", "--allow_python_models", "--inference_timeout=0.3")
     with running_pair("echo", flags, ("--transformer=identity",)) as pair:

@@ -62,6 +62,7 @@ class FakeRuntime:
     platform = "fake"
     device = CPU
     allocate: Allocate | None = None
+    on_loop = False
     max_batch_size: int | None = None
     inputs: Sequence[TensorSpec] = (TensorSpec("x", "FP32", (-1, -1)),)
     outputs: Sequence[TensorSpec] = (TensorSpec("y", "FP32", (-1, -1)),)
@@ -93,6 +94,27 @@ class FakeRuntime:
     async def entered(self) -> None:
         """Wait for the next run to begin."""
         assert await asyncio.to_thread(self._entered.acquire, timeout=PATIENCE), "no run began"
+
+
+class AwaitedRuntime(FakeRuntime):
+    """Runs on the event loop; a held one waits there."""
+
+    on_loop = True
+
+    def __init__(self, function: Callable[[Arrays], Arrays] = double, *, held: bool = False) -> None:
+        super().__init__(function)
+        self.go = asyncio.Event()
+        if not held:
+            self.go.set()
+
+    async def run(self, inputs: Arrays) -> Arrays:
+        self.batches.append(next(iter(inputs.values())).ravel().tolist())
+        self._entered.release()
+        await self.go.wait()
+        return self._function(inputs)
+
+    def open(self) -> None:
+        self.go.set()
 
 
 class Clock:

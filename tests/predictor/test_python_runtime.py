@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from textwrap import dedent
 
@@ -12,7 +13,7 @@ from tandem.errors import Internal
 from tandem.tensors import objects
 from tandem_predictor.runtime import LoadError, batchable
 from tandem_predictor.runtimes import Plan, open_runtimes
-from tandem_predictor.runtimes.python import PythonRuntime, named
+from tandem_predictor.runtimes.python import PythonRuntime, Wait, named
 
 HEAD = """
 import numpy as np
@@ -193,6 +194,10 @@ def test_a_wrong_declaration_is_a_load_error(write, line: str):
         PythonRuntime(write(HEAD, f"    {line}\n", BODY))
 
 
+GIVES = """
+    def predict(self, inputs):
+        return self.answer(inputs)
+"""
 ASYNC = """
     async def load(self, path):
         import asyncio
@@ -207,10 +212,30 @@ ASYNC = """
 """
 
 
-def test_load_and_predict_may_be_async_and_share_a_loop(write):
-    runtime = PythonRuntime(write(HEAD, ASYNC))
+async def in_a_thread(file: Path) -> PythonRuntime:
+    """The model, loaded as the predictor does it: what is async, on the loop of this."""
+    loop = asyncio.get_running_loop()
+    wait: Wait = lambda work: asyncio.run_coroutine_threadsafe(work, loop).result()  # noqa: E731
+    return await asyncio.to_thread(PythonRuntime, file, wait=wait)
+
+
+async def test_load_and_predict_may_be_async_and_share_the_event_loop(write):
+    runtime = await in_a_thread(write(HEAD, ASYNC))
+    assert runtime.on_loop
     for _ in range(2):
-        assert runtime.run(ONES)["y"].tolist() == [[1, 1], [1, 1]]
+        assert (await runtime.run(ONES))["y"].tolist() == [[1, 1], [1, 1]]
+
+
+async def test_a_def_that_gives_a_coroutine_keeps_its_thread_which_waits_for_the_event_loop(write):
+    runtime = await in_a_thread(write(HEAD, ASYNC.replace("async def predict", "async def answer"), GIVES))
+    assert not runtime.on_loop
+    assert (await asyncio.to_thread(runtime.run, ONES))["y"].tolist() == [[1, 1], [1, 1]]
+
+
+async def test_what_an_async_model_returns_is_held_against_its_word(write):
+    runtime = await in_a_thread(write(HEAD, "    async def predict(self, inputs):\n        return {}\n"))
+    with pytest.raises(Internal, match="y"):
+        await runtime.run(ONES)
 
 
 @pytest.mark.parametrize(

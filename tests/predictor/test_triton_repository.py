@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from harness import DIGITS
+from predictor.fakes import AwaitedRuntime
+from tandem import TensorSpec
 from tandem.codec import config_file
 from tandem_predictor.devices import CPU, NotInstalled, choose
 from tandem_predictor.foreign.described import Described
@@ -108,6 +110,17 @@ def test_a_reshape_is_between_the_callers_shape_and_the_models():
 def test_a_contradiction_names_the_tensor_and_both_sides(text: str, problem: str):
     with pytest.raises(LoadError, match=problem):
         described(text)
+
+
+async def test_an_async_model_is_held_to_it_too():
+    runtime = AwaitedRuntime()
+    runtime.outputs = (*runtime.outputs, TensorSpec("z", "FP32", (-1,)))
+    x2 = 'input [{ name: "x" data_type: TYPE_FP32 dims: [ 1, 2 ] reshape: { shape: [ 2 ] } }]'
+    y2 = 'output [{ name: "y" data_type: TYPE_FP32 dims: [ 2, 1 ] reshape: { shape: [ 2 ] } }]'
+    model = Described(runtime, config_file.decode(f"max_batch_size: 4 {x2} {y2}")[0], "config.pbtxt")
+    assert model.on_loop
+    outputs = await model.run({"x": np.ones((3, 1, 2), "f4")})
+    assert {name: array.shape for name, array in outputs.items()} == {"y": (3, 2, 1)}
 
 
 FILE = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from predictor.fakes import NEVER, Clock, FakeRuntime, Rig, x, y
+from predictor.fakes import NEVER, AwaitedRuntime, Clock, FakeRuntime, Rig, x, y
 from tandem.errors import DeadlineExceeded, Unavailable
 from tandem_predictor import watchdog
 from tandem_predictor.watchdog import HANGS, Watchdog
@@ -14,8 +14,11 @@ pytestmark = pytest.mark.timeout(20)
 SOON = 0.05
 
 
-async def test_the_callers_of_a_run_that_hangs_are_told_and_the_model_is_not_ready_until_it_ends():
-    async with Rig(FakeRuntime(held=True), inference_timeout=SOON) as rig:
+@pytest.mark.parametrize("kind", [FakeRuntime, AwaitedRuntime])
+async def test_the_callers_of_a_run_that_hangs_are_told_and_the_model_is_not_ready_until_it_ends(
+    kind: type[FakeRuntime],
+):
+    async with Rig(kind(held=True), inference_timeout=SOON) as rig:
         (hung,) = await rig.submit(x(1))
         with pytest.raises(DeadlineExceeded, match=r"longer than 0.05 s \(--inference_timeout\)"):
             await hung

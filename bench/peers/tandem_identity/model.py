@@ -10,5 +10,5 @@ class Model:
     inputs = (TensorSpec("x", "FP32", (-1, -1, -1, -1)),)
     outputs = (TensorSpec("y", "FP32", (-1, -1, -1, -1)),)
 
-    def predict(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    async def predict(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {"y": inputs["x"]}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 from tandem import cpus
@@ -43,6 +44,8 @@ from tandem_predictor.worker import Worker
 
 log = logging.getLogger("tandem.predictor")
 
+T = TypeVar("T")
+
 
 class Predictor:
     """The running service."""
@@ -69,6 +72,7 @@ class Predictor:
         shared = regions if settings.shared_memory != "off" else None
         if shared or settings.local_socket != "off":
             self.doors.offer_handoff(shared, local_socket=settings.local_socket != "off")
+        self._loop = asyncio.get_running_loop()
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._watches_gpus = False
         self._hanging: dict[str, str] = {}  # models that cannot answer, and why
@@ -118,6 +122,10 @@ class Predictor:
             self._watches_gpus = True
             nvml.watch(self._metrics.registry, triton=self._settings.enable_triton_metrics)
 
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives on the event loop, for the loader's thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
     async def _reload(self, name: str) -> None:
         """Look for the model's files again and load each; raises NotFound or, if it cannot be loaded, InvalidInput."""
         try:
@@ -150,7 +158,7 @@ class Predictor:
             raise LoadError(file.description.problem)
         plan = self._plan(file)
         if self._settings.model_class:
-            runtimes = self._open_class(plan.instances)
+            runtimes = self._open_class(plan)
         else:
             runtimes = open_runtimes(file.file, plan, file.description.declared if file.description else None)
         if file.description:
@@ -185,15 +193,16 @@ class Predictor:
             scale=scale(terms.normalize) if terms.normalize else None,
             top_k=terms.top_k,
             observe=partial(self._metrics.on_device, file.name),
+            wait=self._wait,
         )
 
-    def _open_class(self, instances: int) -> list[Runtime]:
+    def _open_class(self, plan: Plan) -> list[Runtime]:
         if not self._settings.model_class.startswith(PREFIX):
             file, name = named(self._settings.model_class)
-            return [PythonRuntime(file, name) for _ in range(instances)]
+            return [PythonRuntime(file, name, plan.wait) for _ in range(plan.instances)]
         from tandem_predictor.foreign import kserve  # noqa: PLC0415 - only who asks for it pays for it
 
-        return kserve.open_runtimes(self._settings, sys.argv[1:], instances=instances)
+        return kserve.open_runtimes(self._settings, sys.argv[1:], instances=plan.instances)
 
     def _model(self, file: ModelFile, runtimes: list[Runtime]) -> LoadedModel:
         first, terms, description = runtimes[0], self._terms(file), file.description

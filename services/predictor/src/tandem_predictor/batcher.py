@@ -1,6 +1,6 @@
 """The dynamic batcher: requests from many callers -> batches -> idle workers -> each caller's rows.
 
-    submit -> queue -> collect (compatible, <= max_batch_size rows) -> worker thread -> future -> caller
+    submit -> queue -> collect (compatible, <= max_batch_size rows) -> worker -> future -> caller
 
 Work-conserving: an idle worker takes what is queued at once. There is no dispatching task: the arrival of a request
 and the end of a batch are the only moments at which a batch can start, and each of them looks.
@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,7 +24,7 @@ from tandem.model.statistics import Statistics
 from tandem_predictor.item import Item, Outcome, expire, fail
 from tandem_predictor.stacking import join, rows_of, signature, slices
 from tandem_predictor.watchdog import HANGS, Watchdog
-from tandem_predictor.worker import Ran, Worker
+from tandem_predictor.worker import Ran, Running, Work, Worker
 
 _ALONE = object()  # the key of what never shares a batch: requests of a model that does not batch, or without rows
 _QUICK = 1e-3  # seconds; below it, waking a thread takes longer than the run
@@ -244,18 +243,16 @@ class Batcher:
 
     def _start(self, worker: Worker, batch: list[Item]) -> None:
         requests = [item.inputs for item in batch]
-        work: Callable[[], list[Ran]]
+        work: Work
         if self.batchable:
             batches, work = [batch], partial(worker.run_batch, requests, [item.waits for item in batch])
         else:
             batches, work = [[item] for item in batch], partial(worker.run_each, requests)
         finish = partial(self._finish, worker, batches, time.perf_counter())
-        loop = asyncio.get_running_loop()
         self.watchdog.begin(worker, partial(self._hangs, batch))
-        # what asyncio's run_in_executor does, without a second future for each batch
-        worker.executor.submit(work).add_done_callback(partial(loop.call_soon_threadsafe, finish))
+        worker.start(work, finish)
 
-    def _finish(self, worker: Worker, batches: list[list[Item]], started: float, running: Future[list[Ran]]) -> None:
+    def _finish(self, worker: Worker, batches: list[list[Item]], started: float, running: Running) -> None:
         """Hand each caller its outcome, if it is still there, and give the worker its next batch."""
         self._idle.append(worker)
         self.watchdog.end(worker)

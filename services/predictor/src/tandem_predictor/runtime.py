@@ -1,8 +1,8 @@
-"""What every engine offers: a loaded model that runs named arrays, blocking, in a thread of the batcher's."""
+"""What every engine offers: a loaded model that runs named arrays, blocking, in a worker's thread, or awaited."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -54,7 +54,12 @@ class Runtime(Protocol):
         """Memory that it wants its inputs in, which it may write to; None if it takes any, and reads only."""
         ...
 
-    def run(self, inputs: Arrays) -> Arrays:
+    @property
+    def on_loop(self) -> bool:
+        """Whether `run` is called on the event loop, blocks nothing, and gives what is to be awaited."""
+        ...
+
+    def run(self, inputs: Arrays) -> Arrays | Awaitable[Arrays]:
         """The outputs for `inputs`, whose arrays are read-only. Any exception fails the requests of the batch."""
         ...
 

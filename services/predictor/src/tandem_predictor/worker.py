@@ -1,12 +1,14 @@
-"""One instance of a model: its runtime, its buffers and the one thread that uses them."""
+"""One instance of a model: its runtime, its buffers, and the one thread that uses them, or the event loop."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from tandem.errors import Cancelled, Internal, TandemError
 from tandem.inference import Arrays
@@ -27,48 +29,69 @@ class Ran:
     inference_started: float = 0.0  # as time.perf_counter() has it
 
 
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, list[Ran]]]
+Running: TypeAlias = "Future[list[Ran]] | asyncio.Task[list[Ran]]"
+
 _LEFT = Ran([Cancelled("nobody waits for this request any more")])
 
 
 class Worker:
-    """Runs batches one after another, off the event loop."""
+    """Runs batches one after another: in its thread, or on the event loop what only waits there.
+
+    Both by the same coroutines. In the thread nothing in them waits, so that one step completes them.
+    """
 
     def __init__(self, runtime: Runtime, name: str, max_rows: int) -> None:
         self._runtime = runtime
+        self._task: asyncio.Task[list[Ran]] | None = None  # what runs on the event loop, which keeps no hold of it
         self._buffers = Buffers(max_rows, runtime.allocate)
         self.name = name
         self.started = 0.0  # of the latest run, as time.perf_counter() has it
         self.executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    def run_batch(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]]) -> list[Ran]:
+    def start(self, work: Work, finish: Callable[[Running], object]) -> None:
+        """Have `work` done where the runtime runs, and `finish` called with it on the event loop, which calls this."""
+        loop = asyncio.get_running_loop()
+        if self._runtime.on_loop:
+            self._task = loop.create_task(work())
+            self._task.add_done_callback(finish)
+        else:  # what asyncio's run_in_executor does, without a second future for each batch
+            running = self.executor.submit(at_once, work)
+            running.add_done_callback(lambda ended: loop.call_soon_threadsafe(finish, ended))
+
+    async def run_batch(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]]) -> list[Ran]:
         """Run `requests` as one batch, which is one run."""
-        return [self.run(requests, waits)]
+        return [await self.run(requests, waits)]
 
-    def run_each(self, requests: Sequence[Arrays]) -> list[Ran]:
+    async def run_each(self, requests: Sequence[Arrays]) -> list[Ran]:
         """Run `requests` of a model that does not batch, one after another."""
-        return [self.run_whole(request) for request in requests]
+        return [await self.run_whole(request) for request in requests]
 
-    def run(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]] = ()) -> Ran:
+    async def run(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]] = ()) -> Ran:
         """Run `requests` as one batch. If it fails, run each alone, so that only the culprit fails.
 
         `waits` tells of each whether somebody still waits for it: nothing is run again for nobody.
         """
         self.started = start = time.perf_counter()
         try:
-            return self._together(requests)
-        except BaseException as error:  # a user's model may raise anything, SystemExit and StopIteration included
+            return await self._together(requests)
+        except BaseException as error:  # a user's model may raise anything, SystemExit included
+            self._let_pass(error)
             if len(requests) == 1:
                 return Ran([self._failure(error)], 0.0, time.perf_counter() - start, start)
         asked = waits or [lambda: True] * len(requests)
-        alone = [self.run([request]) if waiting() else _LEFT for request, waiting in zip(requests, asked, strict=True)]
+        alone = [
+            await self.run([request]) if waiting() else _LEFT for request, waiting in zip(requests, asked, strict=True)
+        ]
         return Ran([ran.results[0] for ran in alone], 0.0, time.perf_counter() - start, start)
 
-    def run_whole(self, inputs: Arrays) -> Ran:
+    async def run_whole(self, inputs: Arrays) -> Ran:
         """Run one request of a model that does not batch: its outputs have no rows to count."""
         self.started = start = time.perf_counter()
         try:
-            outputs: Arrays | Exception = self._runtime.run(self._buffers.stack([inputs]))
+            outputs: Arrays | Exception = await self._outputs(self._buffers.stack([inputs]))
         except BaseException as error:  # as above
+            self._let_pass(error)
             outputs = self._failure(error)
         return Ran([outputs], 0.0, time.perf_counter() - start, start)
 
@@ -76,15 +99,26 @@ class Worker:
         """Let the running batch end; start no other."""
         self.executor.shutdown(wait=False, cancel_futures=True)
 
-    def _together(self, requests: Sequence[Arrays]) -> Ran:
+    async def _together(self, requests: Sequence[Arrays]) -> Ran:
         start = time.perf_counter()
         rows = [rows_of(request) for request in requests]
         inputs = self._buffers.stack(requests)
         stacked = time.perf_counter()
-        outputs = self._runtime.run(inputs)
+        outputs = await self._outputs(inputs)
         ran = time.perf_counter()
         results = split(outputs, rows, self._buffers)
         return Ran(results, stacked - start + time.perf_counter() - ran, ran - stacked, stacked)
+
+    async def _outputs(self, inputs: Arrays) -> Arrays:
+        outputs = self._runtime.run(inputs)
+        return outputs if isinstance(outputs, dict) else await outputs
+
+    def _let_pass(self, error: BaseException) -> None:
+        """Raise `error` if it is the end of the event loop's, and not of the model's own making."""
+        if self._runtime.on_loop and isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task and task.cancelling():
+                raise error
 
     def _failure(self, error: BaseException) -> TandemError:
         """What the caller is told: a refusal as it is, anything else without its details, which go to the log."""
@@ -94,3 +128,13 @@ class Worker:
             return error
         log.error("%s failed", self.name, exc_info=error)
         return Internal("the model failed on this request; the predictor's log says more")
+
+
+def at_once(work: Work) -> list[Ran]:
+    """What `work` gives, which waits for nothing."""
+    try:
+        work().send(None)
+    except StopIteration as end:
+        ran: list[Ran] = end.value
+        return ran
+    raise AssertionError("a runtime whose place is a thread has waited for the event loop")

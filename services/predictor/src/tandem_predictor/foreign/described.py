@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from tandem.inference import Arrays
 from tandem.metadata import TensorSpec
@@ -19,6 +19,7 @@ class Described:
         self.platform = runtime.platform
         self.device = runtime.device
         self.allocate = runtime.allocate
+        self.on_loop = runtime.on_loop
         self._batched = declared.max_batch_size > 0
         silent = not (declared.inputs or declared.outputs or declared.max_batch_size)  # then the model itself decides
         # beyond 0, which is a matter of shapes, the file's number is one of the terms, which flags may change
@@ -28,17 +29,24 @@ class Described:
         self.inputs = self._held("input", declared.inputs, runtime.inputs, all_of_them=True)
         self.outputs = self._held("output", declared.outputs, runtime.outputs, all_of_them=False)
 
-    def run(self, inputs: Arrays) -> Arrays:
+    def run(self, inputs: Arrays) -> Arrays | Awaitable[Arrays]:
         """One run, with the tensors reshaped on both sides as the file says."""
-        if not self._reshapes:
-            outputs = self._runtime.run(inputs)
-            return outputs if len(outputs) == len(self.outputs) else {s.name: outputs[s.name] for s in self.outputs}
         rows = len(next(iter(inputs.values()))) if self._batched else 0
-        reshaped = {
+        outputs = self._runtime.run(self._inside(inputs, rows) if self._reshapes else inputs)
+        return self._outside(outputs, rows) if isinstance(outputs, dict) else self._later(outputs, rows)
+
+    async def _later(self, outputs: Awaitable[Arrays], rows: int) -> Arrays:
+        return self._outside(await outputs, rows)
+
+    def _inside(self, inputs: Arrays, rows: int) -> Arrays:
+        return {
             name: array.reshape(self._full(self._reshapes[name], rows)) if name in self._reshapes else array
             for name, array in inputs.items()
         }
-        outputs = self._runtime.run(reshaped)
+
+    def _outside(self, outputs: Arrays, rows: int) -> Arrays:
+        if not self._reshapes and len(outputs) == len(self.outputs):
+            return outputs
         return {
             spec.name: outputs[spec.name].reshape(self._full(spec.shape[self._batched :], rows))
             if spec.name in self._reshapes

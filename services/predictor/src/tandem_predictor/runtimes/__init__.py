@@ -5,6 +5,7 @@ model file -> device -> engine, shared by the instances -> one runtime an instan
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from tandem_predictor.runtimes import onnx, pytorch
 from tandem_predictor.runtimes.bound import BoundSession
 from tandem_predictor.runtimes.on_device import Engine, Observe, OnDevice
 from tandem_predictor.runtimes.onnx import Cuda, NoCuda, OnnxRuntime, open_session
-from tandem_predictor.runtimes.python import PythonRuntime
+from tandem_predictor.runtimes.python import PythonRuntime, Wait
 from tandem_predictor.runtimes.sessions import LARGEST, Sessions
 
 # in order of preference: a model.py may use the model.onnx beside it
@@ -47,6 +48,7 @@ class Plan:
     scale: Scale | None = None
     top_k: int = 0
     observe: Observe | None = None
+    wait: Wait = asyncio.run  # for async methods of a Python model
 
     @property
     def has_steps(self) -> bool:
@@ -76,7 +78,7 @@ def open_runtimes(file: Path, plan: Plan, declared: Declared | None = None) -> l
         return [plan.around(engine, TorchLane(plan.device, plan.threads)) for _ in range(plan.instances)]
     if file.suffix == ".onnx":
         return _open_onnx(file, plan)
-    return [PythonRuntime(file) for _ in range(plan.instances)]
+    return [PythonRuntime(file, wait=plan.wait) for _ in range(plan.instances)]
 
 
 def _open_onnx(file: Path, plan: Plan) -> list[Runtime]:

@@ -61,6 +61,7 @@ class OnDevice:
         self.platform = engine.platform
         self.max_batch_size = engine.max_batch_size
         self.allocate = lane.allocate
+        self.on_loop = False
         self._engine = engine
         self._lane = lane
         self._observe = observe

@@ -42,6 +42,7 @@ class OnnxRuntime:
     platform = PLATFORM
     max_batch_size: int | None = None
     allocate: Allocate | None = None
+    on_loop = False
 
     def __init__(self, sessions: Sessions, device: Device = CPU) -> None:
         self.device = device

@@ -6,10 +6,9 @@ import asyncio
 import hashlib
 import importlib.util
 import inspect
-import weakref
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from tandem.authoring import methods, modules
 from tandem.authoring.results import hold
@@ -22,31 +21,38 @@ from tandem_predictor.runtime import Allocate, LoadError
 
 PLATFORM = "python"
 METHODS = {"load": ("path",), "predict": ("inputs",)}
+Wait: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Any]  # in a thread, for what runs on the event loop
 
 
 class PythonRuntime:
-    """One object of the user's class. It is loaded in the constructor and belongs to one instance.
+    """One object of the user's class. It is loaded in the constructor, in a thread, and belongs to one instance.
 
-    An `async def` runs on an event loop of the instance's own, in its thread: batches still come one after another.
+    A `def` runs in the instance's thread, an `async def` on the event loop, which is spared two wakes of a thread.
     """
 
     platform = PLATFORM
     device = CPU
     allocate: Allocate | None = None
 
-    def __init__(self, file: Path, name: str = "Model") -> None:
-        self._runner = asyncio.Runner()
-        weakref.finalize(self, self._runner.close)
-        self._model = _instantiate(file, name, self._runner)
+    def __init__(self, file: Path, name: str = "Model", wait: Wait = asyncio.run) -> None:
+        self._wait = wait
+        self._model = _instantiate(file, name, wait)
+        self.on_loop = inspect.iscoroutinefunction(self._model.predict)
         self.inputs = _specs(file, self._model, "inputs")
         self.outputs = _specs(file, self._model, "outputs")
         self.max_batch_size: int | None = _batch_size(file, self._model)
 
-    def run(self, inputs: Arrays) -> Arrays:
+    def run(self, inputs: Arrays) -> Arrays | Awaitable[Arrays]:
         """Call `predict` and hold what it returns against the declared outputs; raises Internal where they differ."""
         result = self._model.predict(dict(inputs))
-        if inspect.iscoroutine(result):
-            result = self._runner.run(result)
+        if self.on_loop:
+            return self._later(result)
+        return self._held(self._wait(result) if inspect.iscoroutine(result) else result)
+
+    async def _later(self, result: Awaitable[object]) -> Arrays:
+        return self._held(await result)
+
+    def _held(self, result: object) -> Arrays:
         results = as_arrays(result, "Model.predict")
         hold(results, self.outputs, "Model.predict", "the model declares", extras=True)
         return {spec.name: results[spec.name] for spec in self.outputs}
@@ -71,7 +77,7 @@ def named(reference: str) -> tuple[Path, str]:
     return Path(spec.origin), name
 
 
-def _instantiate(file: Path, wanted: str, runner: asyncio.Runner) -> Any:
+def _instantiate(file: Path, wanted: str, wait: Wait) -> Any:
     """The user's object, loaded; raises LoadError saying what is wrong with the file."""
     name = f"tandem_model_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     try:
@@ -87,7 +93,7 @@ def _instantiate(file: Path, wanted: str, runner: asyncio.Runner) -> Any:
             raise LoadError(f"{file}: Model has no method predict(self, inputs){_near_miss(cls)}")
         loading = model.load(file.parent) if hasattr(model, "load") else None
         if inspect.iscoroutine(loading):
-            runner.run(loading)
+            wait(loading)
         return model
     except LoadError:
         raise
