@@ -66,7 +66,7 @@ _OVER = "(c) 110 % of capacity"
 
 BARS = (
     Bar(_A32, "rps, of the bare loop", _ratio("turns c=32", "rps", "bare"), 0.86, 0.92),
-    Bar(_A32, "rps, of KServe's pair", _ratio("image c=32", "rps", "kserve"), 1.9),
+    Bar(_A32, "rps, of KServe's pair", _ratio("turns c=32", "rps", "kserve"), 1.9),
     Bar(_A32, "rps, of Triton's ensemble", _ratio("image c=32", "rps", "triton"), 1.25),
     Bar(_A32, "rps, of mosec", _ratio("image c=32", "rps", "mosec"), 1.08),
     Bar(_INT8, "rps, of the bare loop", _ratio("image c=32", "rps", "bare-int8", "tandem-int8"), 0.80, 0.85),

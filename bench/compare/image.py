@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.compare.systems import IMAGE_SYSTEMS, System
 
 COST = 32  # the concurrency that CPU seconds and memory are taken at
 GROWTH = (8, COST, 128)  # the concurrencies at which the rate must be the same
+CLOSEST = {"tandem": GROWTH, "kserve": (COST,)}  # compared in turns, beside the bare loop
 BARE = {"bare": ("pixels", 2, 1), "bare-single": ("pixels", 1, 2), "bare-int8": ("int8", 2, 1)}
 # Those that are compared most closely stand side by side, as the machine's speed drifts.
 ORDER = ("bare", "tandem", "bare-single", "kserve", "triton", "mosec", "bare-int8", "tandem-int8")
@@ -35,6 +37,9 @@ def measure(plan: Plan, results: Results) -> None:
                     bare(name, plan, results, number)
                 else:
                     serve(IMAGE_SYSTEMS[name](), plan, results, number)
+        wait_for_quiet(plan.patience)
+        with results.surviving("turns"):
+            in_turns(plan, results, number)
 
 
 def bare(name: str, plan: Plan, results: Results, number: int) -> None:
@@ -49,7 +54,7 @@ def serve(system: System, plan: Plan, results: Results, number: int) -> None:
     """Start, look at answers, warm up, measure, look again, stop."""
     folder = bodies.photos()[system.shape]
     first = (folder / "000.json").read_bytes()
-    with running(system.commands, lambda: load.post(system.url, first)[0] == 200) as processes:
+    with running(system.commands, partial(_answers, system.url, first)) as processes:
         check(system, folder)
         load.http(system.url, folder, 8, plan.warm_up)
         time.sleep(0.5)
@@ -58,9 +63,6 @@ def serve(system: System, plan: Plan, results: Results, number: int) -> None:
         for concurrency in _concurrencies(system, plan):
             run = partial(watched, processes, system.url, folder, concurrency, plan)
             results.add(f"image c={concurrency}", system.name, number, plan.measured(run))
-        if system.name == "tandem":
-            for (case, name), values in in_turns(processes, system.url, folder, plan).items():
-                results.add(case, name, number, {key: values[key] for key in ("rps", "cpu_ms", "others")})
         check(system, folder)
 
 
@@ -82,19 +84,31 @@ def watched(processes: Processes, url: str, folder: Path, concurrency: int, plan
         over.set()
         watcher.join()
     cost = (processes.cpu_seconds() - cpu) * 1e3 / max(1.0, values["ok"])
+    processes.settle()  # what was under way at the end is not the next one's to bear
     return values | {"cpu_ms": cost, "load_mb": most[0] / 1e6}
 
 
-def in_turns(processes: Processes, url: str, folder: Path, plan: Plan) -> dict[tuple[str, str], load.Values]:
-    """The bare loop and Tandem at rising concurrency, in short turns."""
-    short = replace(plan, seconds=plan.seconds / 2, warm_up=1)
+def in_turns(plan: Plan, results: Results, number: int) -> None:
+    """The bare loop, KServe's pair and Tandem at rising concurrency: all run, and have the machine in short turns."""
+    short = replace(plan, warm_up=1)
     once: dict[tuple[str, str], Callable[[], load.Values]] = {}
-    if plan.wants("bare"):
-        alone = partial(load.bare, MODELS["pixels"], folder, short.seconds, loops=2, engine_threads=1)
-        once[f"turns c={COST}", "bare"] = alone
-    for concurrency in GROWTH:
-        once[f"turns c={concurrency}", "tandem"] = partial(watched, processes, url, folder, concurrency, short)
-    return plan.in_turns(once)
+    with ExitStack() as stack:
+        for name in filter(plan.wants, CLOSEST):
+            system = IMAGE_SYSTEMS[name]()
+            folder = bodies.photos()[system.shape]
+            first = (folder / "000.json").read_bytes()
+            ready = partial(_answers, system.url, first)
+            processes = stack.enter_context(running(system.commands, ready))
+            check(system, folder)
+            for concurrency in CLOSEST[name]:
+                case = f"turns c={concurrency}", name
+                once[case] = partial(watched, processes, system.url, folder, concurrency, short)
+        if plan.wants("bare"):
+            seed = bodies.photos()["seed"]
+            alone = partial(load.bare, MODELS["pixels"], seed, short.seconds, loops=2, engine_threads=1)
+            once[f"turns c={COST}", "bare"] = alone
+        for (case, name), values in plan.in_turns(once).items():
+            results.add(case, name, number, {key: values[key] for key in ("rps", "cpu_ms", "others")})
 
 
 def check(system: System, folder: Path) -> None:
@@ -105,6 +119,10 @@ def check(system: System, folder: Path) -> None:
         outputs = {output["name"]: output["data"] for output in json.loads(answer)["outputs"]} if status == 200 else {}
         if "classes" not in outputs or _first(outputs["classes"]) != bodies.EXPECTED_CLASS:
             raise Failed(f"{system.name} answers picture {index} wrongly: {status} {answer[:300]!r}")
+
+
+def _answers(url: str, body: bytes) -> bool:
+    return load.post(url, body)[0] == 200
 
 
 def _concurrencies(system: System, plan: Plan) -> tuple[int, ...]:
