@@ -70,7 +70,7 @@ requirements: setup ## write what the images install, with hashes, after a chang
 dist: setup ## wheels of every member and their bill of materials (CycloneDX) in dist/
 	@$(BIN)/python tools/dist.py
 
-bench: setup $(MODEL) $(FLOATS) $(INT8) ## side by side with the peers and with no serving at all (three quarters of an hour)
+bench: setup $(MODEL) $(FLOATS) $(INT8) ## side by side with the peers and with no serving at all (an hour)
 	@$(BIN)/python -m bench.compare $(if $(QUICK),--quick,--write)
 
 bench-quick: setup $(MODEL) $(FLOATS) $(INT8) ## one short round of it (five minutes)
