@@ -18,7 +18,7 @@ from tandem_predictor.runtime import Allocate
 class Buffers:
     """The input buffers of one worker, `rows` rows each, reused from batch to batch.
 
-    Only that worker's thread touches them, and only the next `stack`, after the engine has returned, overwrites them.
+    Only that worker touches them, and only the next `stack`, after the engine has returned, overwrites them.
     `allocate` makes them where the engine wants all of its inputs in such memory, and to write to.
     """
 
