@@ -13,7 +13,7 @@ from contract.client import PHOTOS, Scores, ask, over_grpc, raw_request
 from harness import Pair, metric
 from tandem.oip import inference_pb2_grpc as pb_grpc
 
-CLIENTS, SECONDS = 64, 20.0
+CLIENTS, SECONDS = 64, 8.0
 
 
 def distinct_images(count: int) -> list[bytes]:
