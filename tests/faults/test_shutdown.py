@@ -81,6 +81,7 @@ def test_the_predictor_waits_for_calls_that_are_still_in_preprocess(gated: Pair,
     with ThreadPoolExecutor(1) as pool, closing(gates):
         call = pool.submit(rest_infer, gated, True)
         gates.wait_until_started(1)
+        assert rest_infer(gated, False).status == 200  # the predictor has heard of others, and not of this one
         gated.predictor.process.send(signal.SIGTERM)
         gated.transformer.process.send(signal.SIGTERM)
         gated.transformer.process.wait_for(lambda line: "draining" in line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,16 +34,22 @@ class Bench:
         self.fitted: list[ModelMetadata] = []
         self.failure: Exception | None = None  # of the next setups
         self.pending = self.up = False
+        self.intervals = 0  # that have passed: it asks for what is pending after each, and at each look
+        self.quiet = math.inf  # intervals, after which something is pending
         self.link = link.Link(
             self.peer,
             "m",
             make=self._make,
             fit=lambda _transformer, shown: self.fitted.append(shown),
             options={"top_k": "3"},
-            pending=lambda: self.pending,
+            pending=self._pending,
             tell=self._tell,
             executor=executor,
         )
+
+    def _pending(self) -> bool:
+        self.intervals += 1
+        return self.pending or self.intervals > self.quiet
 
     def _tell(self, up: bool) -> None:
         self.up = up
@@ -211,6 +218,31 @@ async def test_each_look_names_the_model_and_says_whether_requests_are_in_flight
         await peer.says(True)
     assert bench.peer.looks[0] == ("m", False)
     assert bench.peer.looks[-1] == ("m", True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "pending", "intervals"),
+    [
+        (True, False, link.SELDOM),
+        (False, False, 1),
+        (Unavailable("the predictor cannot be reached"), False, 1),
+        (True, True, 1),
+    ],
+)
+async def test_it_looks_seldom_while_all_is_well_and_soon_otherwise(bench, answer, pending, intervals):
+    async with bench.watching() as peer:
+        await peer.says(answer)
+        bench.pending, before = pending, bench.intervals
+        await peer.says(answer)
+    assert bench.intervals - before == intervals + 1
+
+
+async def test_it_looks_soon_for_what_becomes_pending_while_it_rests(bench):
+    async with bench.watching() as peer:
+        bench.quiet = 2  # the look asks first, then the end of the first interval; that of the second finds it
+        await peer.says(True)
+    assert bench.peer.looks == [("m", False), ("m", True)]
+    assert bench.intervals == 4 < link.SELDOM + 2
 
 
 async def test_the_log_has_a_line_a_change_and_none_a_look(bench, caplog):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -24,7 +25,7 @@ from tandem_transformer import __version__
 from tandem_transformer.exposition import Merged
 from tandem_transformer.hop.channel import Address
 from tandem_transformer.hop.forwarding import Forwarding
-from tandem_transformer.link import Link
+from tandem_transformer.link import INTERVAL, Link
 from tandem_transformer.pipeline import Pipeline
 from tandem_transformer.predictor import GrpcPredictor
 from tandem_transformer.rest_predictor import V1Predictor, V2Predictor
@@ -33,6 +34,8 @@ from tandem_transformer.transformer import Transformer, find
 from tandem_transformer.ui.pages import pages
 
 log = logging.getLogger("tandem.transformer")
+
+QUIET = INTERVAL / 2  # seconds after a call for which the predictor need not hear of others
 
 
 class Gateway:
@@ -62,7 +65,7 @@ class Gateway:
             make=make or transformer(settings),
             fit=self._pipeline.fit,
             options=options(settings.transformer_options),
-            pending=lambda: self.doors.ledger.in_flight > 0,
+            pending=self._pending,
             tell=metrics.channel_ready.set,
             executor=self._executor,
         )
@@ -72,6 +75,10 @@ class Gateway:
     def failure(self) -> Exception | None:
         """What the latest setup of the transformer raised; None if it did not, or was not called yet."""
         return self._link.failure
+
+    def _pending(self) -> bool:
+        """Whether there are requests that will need the predictor, and none lately that has told it so."""
+        return self.doors.ledger.in_flight > 0 and time.perf_counter() - self._pipeline.called > QUIET
 
     async def start(self) -> None:
         """Open both doors and watch the predictor, which decides readiness, until cancelled. Raises PortTaken."""

@@ -18,7 +18,8 @@ from tandem_transformer.transformer import Transformer
 
 log = logging.getLogger("tandem.link")
 
-INTERVAL = 0.25  # seconds between two looks; below the predictor's --drain_idle, which our looks may prolong
+INTERVAL = 0.25  # seconds; below the predictor's --drain_idle, which our looks may prolong
+SELDOM = 4  # intervals between two looks while all is well: a look costs both services a millisecond or two
 
 
 class Peer(Protocol):
@@ -73,7 +74,14 @@ class Link:
                 log.info("predictor: %s", reason or "ready")
                 last = reason
             part.set(reason if follow or self._model is None else None)
+            await self._rest(well=reason is None)
+
+    async def _rest(self, *, well: bool) -> None:
+        """Until the next look: soon if the predictor is not well, or has to hear that requests are still to come."""
+        for _ in range(SELDOM if well else 1):
             await asyncio.sleep(INTERVAL)
+            if self._pending():
+                return
 
     async def _look(self) -> str | None:
         try:

@@ -67,6 +67,7 @@ class Pipeline:
         self._steps = StepSeconds(metrics.step_seconds, name)
         self._hops = {shared: metrics.hop_total.labels(way) for shared, way in ((False, "socket"), (True, "shm"))}
         self._statistics = Statistics()
+        self.called = 0.0  # when the predictor was, last, as time.perf_counter() has it
         self._fitted: _Fitted | None = None
         self._retired: list[Transformer] = []  # calls in flight may still use them
 
@@ -214,7 +215,7 @@ class Pipeline:
             outputs=wanted,
             parameters=request.parameters,
         )
-        start = time.perf_counter()
+        self.called = start = time.perf_counter()
         hop = None
         try:
             answer = await self._predictor.infer(asked, call)
