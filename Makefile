@@ -35,8 +35,8 @@ run: setup $(MODEL) ## start the pair, classify a photo, serve until Ctrl-C
 		--predictor.http_port=8080 --predictor.grpc_port=8082 --enable_ui --merge_predictor_metrics
 
 test: setup .venv/torch $(MODEL) $(FLOATS) ## every test that needs no system package
-	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile --ignore tests/faults
-	@$(BIN)/python -m pytest -m "not system" -n 2 --dist loadfile tests/faults --ignore tests/faults/test_handoff.py
+	@$(BIN)/python -m pytest -m "not system" -n 3 --dist loadfile --ignore tests/faults
+	@$(BIN)/python -m pytest -m "not system" -n 3 --dist loadfile tests/faults --ignore tests/faults/test_handoff.py
 	@$(BIN)/python -m pytest -m "not system" tests/faults/test_handoff.py # it looks at the whole of /dev/shm
 
 test-system: setup .venv/docs .venv/system $(MODEL) $(FLOATS) ## the tests that need system packages

@@ -59,6 +59,7 @@ class FakePeer:
     """A predictor as the link sees it: every look waits until the test says what it finds."""
 
     def __init__(self, shown: ModelMetadata) -> None:
+        self.connected = True
         self.shown: ModelMetadata | Exception = shown
         self.looks: list[tuple[str, bool]] = []
         self._answers: asyncio.Queue[bool | Exception] = asyncio.Queue()

@@ -221,18 +221,19 @@ async def test_each_look_names_the_model_and_says_whether_requests_are_in_flight
 
 
 @pytest.mark.parametrize(
-    ("answer", "pending", "intervals"),
+    ("answer", "pending", "connected", "intervals"),
     [
-        (True, False, link.SELDOM),
-        (False, False, 1),
-        (Unavailable("the predictor cannot be reached"), False, 1),
-        (True, True, 1),
+        (True, False, True, link.SELDOM),
+        (False, False, True, 1),
+        (Unavailable("the predictor cannot be reached"), False, True, 1),
+        (True, True, True, 1),
+        (True, False, False, 1),
     ],
 )
-async def test_it_looks_seldom_while_all_is_well_and_soon_otherwise(bench, answer, pending, intervals):
+async def test_it_looks_seldom_while_all_is_well_and_soon_otherwise(bench, answer, pending, connected, intervals):
     async with bench.watching() as peer:
         await peer.says(answer)
-        bench.pending, before = pending, bench.intervals
+        bench.pending, peer.connected, before = pending, connected, bench.intervals
         await peer.says(answer)
     assert bench.intervals - before == intervals + 1
 

@@ -96,6 +96,18 @@ async def test_after_a_restart_on_the_same_port_the_same_client_is_answered_with
     assert len(servicer.requests) == 3
 
 
+async def test_that_the_predictor_has_gone_is_known_without_a_call(servicer):
+    server, port = await start(servicer)
+    async with client(port) as made:
+        assert not made.connected
+        await made.infer(REQUEST, call())
+        assert made.connected
+        await server.stop(None)
+        async with asyncio.timeout(5):
+            while made.connected:  # noqa: ASYNC110 - there is nothing else to wait for
+                await asyncio.sleep(0.01)
+
+
 async def test_no_pause_is_longer_than_the_time_that_the_request_has_left(monkeypatch):
     pauses = pauses_of(monkeypatch, nothing)
     async with client(await free_port(), retries=6) as made:

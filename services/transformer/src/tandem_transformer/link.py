@@ -25,6 +25,11 @@ SELDOM = 4  # intervals between two looks while all is well: a look costs both s
 class Peer(Protocol):
     """What is asked of the predictor beside inference."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether it is there, as far as can be told without asking."""
+        ...
+
     async def ready(self, name: str, *, pending: bool) -> bool:
         """Whether it takes requests for the model."""
         ...
@@ -77,10 +82,10 @@ class Link:
             await self._rest(well=reason is None)
 
     async def _rest(self, *, well: bool) -> None:
-        """Until the next look: soon if the predictor is not well, or has to hear that requests are still to come."""
+        """Until the next look: soon if the predictor is not well or gone, or has to hear that requests will come."""
         for _ in range(SELDOM if well else 1):
             await asyncio.sleep(INTERVAL)
-            if self._pending():
+            if self._pending() or not self._peer.connected:
                 return
 
     async def _look(self) -> str | None:

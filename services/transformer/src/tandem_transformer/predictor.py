@@ -59,6 +59,11 @@ class GrpcPredictor:
         self._line = Line(address, executor)
         self._span = {"rpc.system.name": "grpc", "rpc.method": _METHOD, **server(address.target)}
 
+    @property
+    def connected(self) -> bool:
+        """Whether the channel is; it notices at once when the predictor's process ends."""
+        return self._line.channel.get_state() is grpc.ChannelConnectivity.READY
+
     async def infer(self, request: InferRequest, call: Call) -> InferResponse:
         """The predictor's answer; adds its phases and `hop`, the rest of the time, to `call.timings`.
 

@@ -42,6 +42,8 @@ class _Reply:
 class RestPredictor:
     """What both protocols share: one session that keeps its connections, and the meaning of statuses."""
 
+    connected = True  # for all that its idle connections tell
+
     def __init__(
         self,
         base: str,
