@@ -16,6 +16,7 @@ from tandem.metrics import PredictorMetrics
 from tandem.model.statistics import Statistics
 from tandem_predictor.batcher import Batcher, Limits, Outcome
 from tandem_predictor.devices import CPU
+from tandem_predictor.habit import Habit
 from tandem_predictor.runtime import Allocate, Runtime
 from tandem_predictor.worker import Worker
 
@@ -63,6 +64,7 @@ class FakeRuntime:
     device = CPU
     allocate: Allocate | None = None
     on_loop = False
+    habit: Habit | None = None
     max_batch_size: int | None = None
     inputs: Sequence[TensorSpec] = (TensorSpec("x", "FP32", (-1, -1)),)
     outputs: Sequence[TensorSpec] = (TensorSpec("y", "FP32", (-1, -1)),)

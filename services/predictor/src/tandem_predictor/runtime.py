@@ -13,6 +13,7 @@ from tandem.tensors import DTYPES, Array
 
 if TYPE_CHECKING:
     from tandem_predictor.devices import Device
+    from tandem_predictor.habit import Habit
 
 Allocate = Callable[[Sequence[int], np.dtype[Any]], Array]  # memory of the host, uninitialised
 
@@ -57,6 +58,11 @@ class Runtime(Protocol):
     @property
     def on_loop(self) -> bool:
         """Whether `run` is called on the event loop, blocks nothing, and gives what is to be awaited."""
+        ...
+
+    @property
+    def habit(self) -> Habit | None:
+        """How its batches are run; None, for together, where the calling thread's CPU time is not what they cost."""
         ...
 
     def run(self, inputs: Arrays) -> Arrays | Awaitable[Arrays]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from tandem.errors import Cancelled, Internal, TandemError
@@ -60,8 +61,15 @@ class Worker:
             running.add_done_callback(lambda ended: loop.call_soon_threadsafe(finish, ended))
 
     async def run_batch(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]]) -> list[Ran]:
-        """Run `requests` as one batch, which is one run."""
-        return [await self.run(requests, waits)]
+        """Run `requests` as one batch: in one run, or in a run for each where that is cheaper."""
+        habit = self._runtime.habit
+        if not habit or len(requests) == 1:
+            return [await self.run(requests, waits)]
+        rows, apart, begun = sum(map(rows_of, requests)), habit.apart, time.thread_time()
+        run = partial(self._run_apart, start=time.perf_counter()) if apart else self.run
+        ran = await run(requests, waits)
+        habit.learn((time.thread_time() - begun) / rows, apart=apart)
+        return [ran]
 
     async def run_each(self, requests: Sequence[Arrays]) -> list[Ran]:
         """Run `requests` of a model that does not batch, one after another."""
@@ -79,6 +87,9 @@ class Worker:
             self._let_pass(error)
             if len(requests) == 1:
                 return Ran([self._failure(error)], 0.0, time.perf_counter() - start, start)
+        return await self._run_apart(requests, waits, start)
+
+    async def _run_apart(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]], start: float) -> Ran:
         asked = waits or [lambda: True] * len(requests)
         alone = [
             await self.run([request]) if waiting() else _LEFT for request, waiting in zip(requests, asked, strict=True)

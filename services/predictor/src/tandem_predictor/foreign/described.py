@@ -20,6 +20,7 @@ class Described:
         self.device = runtime.device
         self.allocate = runtime.allocate
         self.on_loop = runtime.on_loop
+        self.habit = runtime.habit
         self._batched = declared.max_batch_size > 0
         silent = not (declared.inputs or declared.outputs or declared.max_batch_size)  # then the model itself decides
         # beyond 0, which is a matter of shapes, the file's number is one of the terms, which flags may change

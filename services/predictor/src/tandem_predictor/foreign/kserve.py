@@ -37,6 +37,7 @@ class KServeRuntime:
     device = CPU
     allocate: Allocate | None = None
     on_loop = False  # its methods may be of both kinds
+    habit = None
     max_batch_size: int | None = 0  # the SDK has no batches: a request is what `predict` is given
 
     def __init__(self, author: Author) -> None:

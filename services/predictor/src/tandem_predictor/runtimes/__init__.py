@@ -20,6 +20,7 @@ from tandem_predictor.devices import CPU, Device, cuda
 from tandem_predictor.devices.lane import HostLane, Lane
 from tandem_predictor.devices.scale import Scale
 from tandem_predictor.devices.torch_lane import TorchLane
+from tandem_predictor.habit import Habit
 from tandem_predictor.runtime import Runtime
 from tandem_predictor.runtimes import onnx, pytorch
 from tandem_predictor.runtimes.bound import BoundSession
@@ -94,7 +95,8 @@ def _open_onnx(file: Path, plan: Plan) -> list[Runtime]:
     sessions = Sessions(narrow, wide)
     if plan.has_steps:
         return [replace(plan, observe=None).around(OnnxRuntime(sessions), HostLane()) for _ in range(plan.instances)]
-    return [OnnxRuntime(sessions) for _ in range(plan.instances)]
+    habit = Habit() if plan.threads == 1 else None
+    return [OnnxRuntime(sessions, habit=habit) for _ in range(plan.instances)]
 
 
 def _open_on_gpu(file: Path, plan: Plan) -> list[Runtime]:

@@ -62,6 +62,7 @@ class OnDevice:
         self.max_batch_size = engine.max_batch_size
         self.allocate = lane.allocate
         self.on_loop = False
+        self.habit = None
         self._engine = engine
         self._lane = lane
         self._observe = observe

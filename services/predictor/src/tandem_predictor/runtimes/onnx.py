@@ -13,6 +13,7 @@ from tandem.inference import Arrays
 from tandem.metadata import TensorSpec
 
 from tandem_predictor.devices import CPU, Device, NotInstalled, cuda
+from tandem_predictor.habit import Habit
 from tandem_predictor.runtime import Allocate, LoadError, zeros
 from tandem_predictor.runtimes.sessions import Sessions
 
@@ -44,8 +45,9 @@ class OnnxRuntime:
     allocate: Allocate | None = None
     on_loop = False
 
-    def __init__(self, sessions: Sessions, device: Device = CPU) -> None:
+    def __init__(self, sessions: Sessions, device: Device = CPU, *, habit: Habit | None = None) -> None:
         self.device = device
+        self.habit = habit
         self._sessions = sessions
         self.inputs, self.outputs = specs(sessions.narrow)
         self._names = [spec.name for spec in self.outputs]

@@ -32,6 +32,7 @@ class PythonRuntime:
 
     platform = PLATFORM
     device = CPU
+    habit = None
     allocate: Allocate | None = None
 
     def __init__(self, file: Path, name: str = "Model", wait: Wait = asyncio.run) -> None:
