@@ -16,8 +16,8 @@ from tandem.metrics import PredictorMetrics
 from tandem.model.statistics import Statistics
 from tandem_predictor.batcher import Batcher, Limits, Outcome
 from tandem_predictor.devices import CPU
-from tandem_predictor.habit import Habit
 from tandem_predictor.runtime import Allocate, Runtime
+from tandem_predictor.runtimes.habit import Habit
 from tandem_predictor.worker import Worker
 
 PATIENCE = 10.0  # seconds until a test that hangs is called failed

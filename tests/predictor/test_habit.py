@@ -9,7 +9,7 @@ import pytest
 from predictor.fakes import FakeRuntime, double, failing_on, x
 from tandem.errors import Cancelled, Internal
 from tandem.inference import Arrays
-from tandem_predictor.habit import KEPT, TRIAL, Habit
+from tandem_predictor.runtimes.habit import KEPT, TRIAL, Habit
 from tandem_predictor.worker import Worker
 
 

@@ -13,7 +13,7 @@ from tandem.tensors import DTYPES, Array
 
 if TYPE_CHECKING:
     from tandem_predictor.devices import Device
-    from tandem_predictor.habit import Habit
+    from tandem_predictor.runtimes.habit import Habit
 
 Allocate = Callable[[Sequence[int], np.dtype[Any]], Array]  # memory of the host, uninitialised
 

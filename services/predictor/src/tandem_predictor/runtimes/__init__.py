@@ -20,10 +20,10 @@ from tandem_predictor.devices import CPU, Device, cuda
 from tandem_predictor.devices.lane import HostLane, Lane
 from tandem_predictor.devices.scale import Scale
 from tandem_predictor.devices.torch_lane import TorchLane
-from tandem_predictor.habit import Habit
 from tandem_predictor.runtime import Runtime
 from tandem_predictor.runtimes import onnx, pytorch
 from tandem_predictor.runtimes.bound import BoundSession
+from tandem_predictor.runtimes.habit import Habit
 from tandem_predictor.runtimes.on_device import Engine, Observe, OnDevice
 from tandem_predictor.runtimes.onnx import Cuda, NoCuda, OnnxRuntime, open_session
 from tandem_predictor.runtimes.python import PythonRuntime, Wait

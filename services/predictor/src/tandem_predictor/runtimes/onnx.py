@@ -13,8 +13,8 @@ from tandem.inference import Arrays
 from tandem.metadata import TensorSpec
 
 from tandem_predictor.devices import CPU, Device, NotInstalled, cuda
-from tandem_predictor.habit import Habit
 from tandem_predictor.runtime import Allocate, LoadError, zeros
+from tandem_predictor.runtimes.habit import Habit
 from tandem_predictor.runtimes.sessions import Sessions
 
 PLATFORM = "onnxruntime_onnx"  # Triton's name for it
