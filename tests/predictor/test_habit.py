@@ -46,6 +46,19 @@ def test_a_single_batch_that_took_long_decides_nothing():
     assert not habit.apart
 
 
+def test_more_instances_than_a_trial_has_batches_learn_all_the_same():
+    habit = Habit()
+    for _ in range(2):
+        for told in [habit.apart for _ in range(4 * TRIAL)]:
+            habit.learn(1.0 if told else 2.0, apart=told)
+    assert habit.apart
+    run(habit, 2.0, 1.0, KEPT - 3 * TRIAL)  # all that are left
+    for told in [True] * 4 * TRIAL:  # they had begun before the next trial
+        habit.learn(1.0, apart=told)
+    run(habit, 1.0, 2.0, 2 * TRIAL)
+    assert not habit.apart
+
+
 def runtime_of(habit: Habit | None, function: Callable[[Arrays], Arrays] = double) -> FakeRuntime:
     runtime = FakeRuntime(function)
     runtime.habit = habit

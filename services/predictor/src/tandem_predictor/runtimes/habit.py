@@ -23,23 +23,23 @@ class Habit:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._batches = 0  # since the beginning of the latest trial
-        self._seconds: tuple[list[float], list[float]] = [], []  # of this trial: together, apart
+        self._left = 0  # batches until the next trial
+        self._seconds: tuple[list[float], list[float]] = [], []  # of a trial: together, apart
         self._apart = False
 
     @property
     def apart(self) -> bool:
         """Whether the requests of the next batch are run one after another."""
-        return self._batches >= TRIAL if self._batches < 2 * TRIAL else self._apart
+        return self._apart if self._left else len(self._seconds[False]) >= TRIAL
 
     def learn(self, seconds: float, *, apart: bool) -> None:
         """A batch that was run so took so much CPU time for each row; may be called from any thread."""
         with self._lock:
-            self._batches += 1
-            if self._batches <= 2 * TRIAL:
-                self._seconds[apart].append(seconds)
-            if self._batches == 2 * TRIAL:
+            if self._left:
+                self._left -= 1
+                return
+            self._seconds[apart].append(seconds)
+            if min(map(len, self._seconds)) >= TRIAL:  # many instances may have begun before the first has learnt
                 together, apart_each = map(median, self._seconds)
                 self._apart = together > CLEARLY * apart_each
-            elif self._batches == 2 * TRIAL + KEPT:
-                self._batches, self._seconds = 0, ([], [])
+                self._left, self._seconds = KEPT, ([], [])
