@@ -53,9 +53,9 @@ def test_more_instances_than_a_trial_has_batches_learn_all_the_same():
             habit.learn(1.0 if told else 2.0, apart=told)
     assert habit.apart
     run(habit, 2.0, 1.0, KEPT - 3 * TRIAL)  # all that are left
-    for told in [True] * 4 * TRIAL:  # they had begun before the next trial
-        habit.learn(1.0, apart=told)
-    run(habit, 1.0, 2.0, 2 * TRIAL)
+    for _ in range(4 * TRIAL):  # they had begun before the next trial
+        habit.learn(2.0, apart=True)
+    run(habit, 1.0, 2.0, TRIAL)
     assert not habit.apart
 
 
