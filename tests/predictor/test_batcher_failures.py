@@ -47,6 +47,17 @@ async def test_a_failing_batch_is_retried_one_by_one_so_that_only_the_culprit_fa
         assert logged(caplog) == [error]
 
 
+async def test_who_is_run_again_alone_is_answered_before_the_next_is_run():
+    async with Rig(FakeRuntime(failing_on(2, ValueError("odd")), held=True)) as rig:
+        await rig.occupy()
+        first, culprit = await rig.submit(x(1), x(2))
+        for _ in range(3):  # the one that occupies, the batch, and the first of it alone
+            rig.runtime.let()
+            await rig.runtime.entered()
+        assert y(await first) == [2]
+        assert not culprit.done()
+
+
 @pytest.mark.parametrize("leaves", ["by itself", "by its deadline"])
 async def test_a_failing_batch_is_not_retried_for_who_does_not_wait_any_more(leaves: str):
     async with Rig(FakeRuntime(failing_on(2, ValueError("odd")), held=True)) as rig:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from predictor.fakes import FakeRuntime, double, failing_on, x
+from predictor.fakes import FakeRuntime, Rig, double, failing_on, x, y
 from tandem.errors import Cancelled, Internal
 from tandem.inference import Arrays
 from tandem_predictor.runtimes.habit import KEPT, TRIAL, Habit
@@ -59,8 +59,10 @@ def test_more_instances_than_a_trial_has_batches_learn_all_the_same():
     assert not habit.apart
 
 
-def runtime_of(habit: Habit | None, function: Callable[[Arrays], Arrays] = double) -> FakeRuntime:
-    runtime = FakeRuntime(function)
+def runtime_of(
+    habit: Habit | None, function: Callable[[Arrays], Arrays] = double, *, held: bool = False
+) -> FakeRuntime:
+    runtime = FakeRuntime(function, held=held)
     runtime.habit = habit
     return runtime
 
@@ -100,3 +102,35 @@ async def test_apart_only_the_culprit_fails_and_nothing_is_run_for_nobody(caplog
     assert np.array_equal(ran.results[0]["y"], [[2]])
     assert [type(result) for result in ran.results[1:]] == [Internal, Cancelled]
     assert runtime.batches == [[1], [2]]
+
+
+async def test_apart_the_first_of_a_batch_is_answered_before_the_last_is_run():
+    async with Rig(runtime_of(used_to(True), held=True), rows=2) as rig:
+        await rig.occupy()
+        first, last = await rig.submit(x(1), x(2))
+        (next_one,) = await rig.submit(x(3))  # which leaves room in its batch
+        for _ in range(2):  # the one that occupies, and the first
+            rig.runtime.let()
+            await rig.runtime.entered()
+        outcome = await first
+        assert (y(outcome), outcome.batch_rows, last.done()) == ([2], 2, False)
+        rig.runtime.open()
+        later = await last
+        assert y(later) == [4]
+        assert later.inference > outcome.inference > 0
+        await next_one
+        assert rig.metric("tandem_batch_rows_count") == 3
+    assert rig.runtime.batches == [[-1], [1], [2], [3]]
+
+
+async def test_apart_a_batch_is_answered_at_once_while_a_full_one_waits():
+    async with Rig(runtime_of(used_to(True), held=True), rows=2) as rig:
+        await rig.occupy()
+        first, last = await rig.submit(x(1), x(2))
+        await rig.submit(x(3), x(4))
+        for _ in range(2):
+            rig.runtime.let()
+            await rig.runtime.entered()
+        assert not first.done()
+        rig.runtime.open()
+        assert [y(await first), y(await last)] == [[2], [4]]

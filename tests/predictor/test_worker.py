@@ -32,7 +32,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[BaseException]:
 
 async def test_a_batch_is_one_call_of_the_runtime():
     runtime = FakeRuntime()
-    ran = await Worker(runtime, "w", 4).run([x(1), x(2, 3), x(4)])
+    (ran,) = await Worker(runtime, "w", 4).run_batch([x(1), x(2, 3), x(4)])
     assert columns(ran) == [[2], [4, 6], [8]]
     assert runtime.batches == [[1, 2, 3, 4]]
 
@@ -40,13 +40,13 @@ async def test_a_batch_is_one_call_of_the_runtime():
 async def test_a_lone_request_reaches_the_runtime_uncopied():
     seen = []
     request = x(1, 2)
-    await Worker(FakeRuntime(lambda inputs: seen.append(inputs["x"]) or double(inputs)), "w", 4).run([request])
+    await Worker(FakeRuntime(lambda inputs: seen.append(inputs["x"]) or double(inputs)), "w", 4).run_batch([request])
     assert seen[0] is request["x"]
 
 
 async def test_the_times_of_a_batch_are_parts_of_the_time_that_it_took():
     worker, start = Worker(FakeRuntime(), "w", 4), time.perf_counter()
-    ran = await worker.run([x(1), x(2)])
+    (ran,) = await worker.run_batch([x(1), x(2)])
     assert 0 < ran.batch_seconds + ran.inference_seconds <= time.perf_counter() - start
     assert min(ran.batch_seconds, ran.inference_seconds) > 0
 
@@ -54,7 +54,7 @@ async def test_the_times_of_a_batch_are_parts_of_the_time_that_it_took():
 async def test_only_the_culprit_of_a_failing_batch_fails(caplog):
     error = ValueError("odd")
     runtime = FakeRuntime(failing_on(2, error))
-    ran = await Worker(runtime, "w", 8).run([x(1), x(2), x(3, 4)])
+    (ran,) = await Worker(runtime, "w", 8).run_batch([x(1), x(2), x(3, 4)])
     assert (type(ran.results[1]), ran.results[1].message) == (Internal, FAILED)
     assert logged(caplog) == [error]
     assert [ran.results[0]["y"].tolist(), ran.results[2]["y"].tolist()] == [[[2]], [[6], [8]]]
@@ -64,7 +64,7 @@ async def test_only_the_culprit_of_a_failing_batch_fails(caplog):
 
 async def test_every_request_has_its_own_error_when_all_are_culprits(caplog):
     runtime = FakeRuntime(lambda inputs: (_ for _ in ()).throw(ValueError(f"not {inputs['x'].ravel().tolist()}")))
-    ran = await Worker(runtime, "w", 4).run([x(1), x(2)])
+    (ran,) = await Worker(runtime, "w", 4).run_batch([x(1), x(2)])
     assert told(ran) == [(Internal, FAILED)] * 2
     assert ran.results[0] is not ran.results[1]
     assert [str(error) for error in logged(caplog)] == ["not [1.0]", "not [2.0]"]
@@ -72,14 +72,14 @@ async def test_every_request_has_its_own_error_when_all_are_culprits(caplog):
 
 async def test_a_refusal_of_the_models_own_reaches_the_caller_as_it_is(caplog):
     error = InvalidInput("row is odd")
-    ran = await Worker(FakeRuntime(failing_on(1, error)), "w", 4).run([x(1)])
+    (ran,) = await Worker(FakeRuntime(failing_on(1, error)), "w", 4).run_batch([x(1)])
     assert ran.results == [error]
     assert not caplog.records
 
 
 async def test_a_failing_lone_request_is_run_once():
     runtime = FakeRuntime(failing_on(1, ValueError("odd")))
-    ran = await Worker(runtime, "w", 4).run([x(1)])
+    (ran,) = await Worker(runtime, "w", 4).run_batch([x(1)])
     assert told(ran) == [(Internal, FAILED)]
     assert runtime.batches == [[1]]
 
@@ -87,19 +87,19 @@ async def test_a_failing_lone_request_is_run_once():
 @pytest.mark.parametrize("requests", [[x(1, 2)], [x(1, 2), x(3, 4)]], ids=["alone", "in a batch"])
 @pytest.mark.parametrize("keep", [slice(1, None), slice(0, 0), slice(None, -1)])
 async def test_a_wrong_row_count_fails_every_request_rather_than_giving_it_anothers_rows(requests, keep: slice):
-    ran = await Worker(FakeRuntime(lambda inputs: {"y": inputs["x"][keep]}), "w", 4).run(requests)
+    (ran,) = await Worker(FakeRuntime(lambda inputs: {"y": inputs["x"][keep]}), "w", 4).run_batch(requests)
     assert [type(result) for result in ran.results] == [Internal] * len(requests)
 
 
 async def test_the_requests_are_served_alone_where_they_cannot_be_stacked():
-    ran = await Worker(FakeRuntime(), "w", 2).run([x(1, 2), x(3, 4)])  # four rows, room for two
+    (ran,) = await Worker(FakeRuntime(), "w", 2).run_batch([x(1, 2), x(3, 4)])  # four rows, room for two
     assert columns(ran) == [[2, 4], [6, 8]]
 
 
 async def test_outputs_that_alias_the_inputs_survive_the_next_batch():
     worker = Worker(FakeRuntime(lambda inputs: {"y": inputs["x"]}), "w", 4)
-    first = await worker.run([x(1), x(2)])
-    second = await worker.run([x(3), x(4)])
+    (first,) = await worker.run_batch([x(1), x(2)])
+    (second,) = await worker.run_batch([x(3), x(4)])
     assert (columns(first), columns(second)) == ([[1], [2]], [[3], [4]])
 
 
@@ -111,18 +111,18 @@ async def test_a_whole_run_passes_inputs_and_outputs_through():
     assert ran.inference_seconds > 0
 
 
-@pytest.mark.parametrize("run", ["run", "run_whole"])
+@pytest.mark.parametrize("run", ["run_batch", "run_whole"])
 async def test_the_model_sees_read_only_arrays(run: str):
     seen = []
     worker = Worker(FakeRuntime(lambda inputs: seen.append(inputs["x"].flags.writeable) or double(inputs)), "w", 4)
     request = {"x": np.ones((1, 1), "<f4")}
-    await getattr(worker, run)([request] if run == "run" else request)
+    await getattr(worker, run)([request] if run == "run_batch" else request)
     assert seen == [False]
     assert request["x"].flags.writeable
 
 
 async def test_a_fault_of_the_model_is_logged_with_the_name_of_the_worker(caplog):
-    await Worker(FakeRuntime(lambda inputs: {"y": inputs["x"][1:]}), "digits/1#0", 4).run([x(1)])
+    await Worker(FakeRuntime(lambda inputs: {"y": inputs["x"][1:]}), "digits/1#0", 4).run_batch([x(1)])
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == "digits/1#0: the model returned 0 rows of 'y' for a batch of 1 rows"
 
@@ -169,7 +169,7 @@ async def test_only_the_culprit_of_an_awaited_batch_fails(error: BaseException, 
 
 async def test_an_awaited_run_ends_with_the_event_loop():
     runtime = AwaitedRuntime(held=True)
-    running = asyncio.create_task(Worker(runtime, "w", 4).run([x(1), x(2)]))
+    running = asyncio.create_task(Worker(runtime, "w", 4).run_batch([x(1), x(2)]))
     await runtime.entered()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -195,15 +195,15 @@ async def test_closing_lets_the_running_batch_end_and_starts_no_other():
 
 
 async def test_a_model_may_take_a_lone_requests_inputs_out_of_the_dict():
-    ran = await Worker(FakeRuntime(lambda inputs: {"y": inputs.pop("x")}), "w", 4).run([x(1)])
+    (ran,) = await Worker(FakeRuntime(lambda inputs: {"y": inputs.pop("x")}), "w", 4).run_batch([x(1)])
     assert not isinstance(ran.results[0], Exception)
 
 
 async def test_a_model_may_take_a_batchs_inputs_out_of_the_dict():
-    ran = await Worker(FakeRuntime(lambda inputs: {"y": inputs.pop("x")}), "w", 4).run([x(1), x(2)])
+    (ran,) = await Worker(FakeRuntime(lambda inputs: {"y": inputs.pop("x")}), "w", 4).run_batch([x(1), x(2)])
     assert columns(ran) == [[1], [2]]
 
 
 async def test_a_failing_run_reports_the_time_that_it_took():
-    ran = await Worker(FakeRuntime(failing_on(1, ValueError("odd"))), "w", 4).run([x(1)])
+    (ran,) = await Worker(FakeRuntime(failing_on(1, ValueError("odd"))), "w", 4).run_batch([x(1)])
     assert ran.inference_seconds > 0

@@ -21,7 +21,7 @@ from tandem.inference import Arrays
 from tandem.metrics import ModelMetrics, afterwards
 from tandem.model.statistics import Statistics
 
-from tandem_predictor.item import Item, Outcome, expire, fail
+from tandem_predictor.item import Item, Outcome, answer, expire, fail, total_rows
 from tandem_predictor.stacking import join, rows_of, signature, slices
 from tandem_predictor.watchdog import HANGS, Watchdog
 from tandem_predictor.worker import Ran, Running, Work, Worker
@@ -171,7 +171,7 @@ class Batcher:
             if (wait := self._window(group, rows)) > 0:
                 open_windows.append(wait)
             elif batch := self._take(group, self._share(rows)):
-                self._release(group, min(rows, self._limits.max_batch_rows) - sum(item.rows for item in batch))
+                self._release(group, min(rows, self._limits.max_batch_rows) - total_rows(batch))
                 return batch
         if open_windows:
             self._timer = asyncio.get_running_loop().call_later(min(open_windows), self._dispatch)
@@ -242,15 +242,24 @@ class Batcher:
             self.retire()
 
     def _start(self, worker: Worker, batch: list[Item]) -> None:
-        requests = [item.inputs for item in batch]
+        requests, started = [item.inputs for item in batch], time.perf_counter()
         work: Work
         if self.batchable:
-            batches, work = [batch], partial(worker.run_batch, requests, [item.waits for item in batch])
+            tell = partial(self._tell, asyncio.get_running_loop(), batch, started)
+            batches, work = [batch], partial(worker.run_batch, requests, [item.waits for item in batch], tell)
         else:
             batches, work = [[item] for item in batch], partial(worker.run_each, requests)
-        finish = partial(self._finish, worker, batches, time.perf_counter())
+        finish = partial(self._finish, worker, batches, started)
         self.watchdog.begin(worker, partial(self._hangs, batch))
         worker.start(work, finish)
+
+    def _tell(self, loop: asyncio.AbstractEventLoop, batch: list[Item], started: float, ran: Ran) -> None:
+        """Have the first of `batch` answered before its last, in whatever thread this is called.
+
+        Not while a full batch waits: for its callers, answers that go out together cost the event loops less.
+        """
+        if self._queued < self._limits.max_batch_rows:
+            loop.call_soon_threadsafe(answer, batch, ran, started)
 
     def _finish(self, worker: Worker, batches: list[list[Item]], started: float, running: Running) -> None:
         """Hand each caller its outcome, if it is still there, and give the worker its next batch."""
@@ -265,20 +274,12 @@ class Batcher:
             self.retire()
 
     def _hand_out(self, batch: list[Item], ran: Ran, started: float) -> None:
-        rows = sum(item.rows for item in batch)
         self._learn(ran.batch_seconds + ran.inference_seconds, sum(item.weight for item in batch))
-        for item, result in zip(batch, ran.results, strict=True):
-            if item.future.done():
-                continue
-            if isinstance(result, Exception):
-                item.future.set_exception(result)
-            else:
-                queue = started - item.queued_at
-                times = queue, ran.batch_seconds, ran.inference_seconds
-                item.future.set_result(Outcome(result, *times, rows, started, ran.inference_started))
-        afterwards(self._observe, batch, rows, ran, started)
+        answer(batch, ran, started)
+        afterwards(self._observe, batch, ran, started)
 
-    def _observe(self, batch: list[Item], rows: int, ran: Ran, started: float) -> None:
+    def _observe(self, batch: list[Item], ran: Ran, started: float) -> None:
+        rows = total_rows(batch)
         self._statistics.batch(rows, ran.batch_seconds, ran.inference_seconds)
         self._metrics.batch_rows.observe(rows)
         self._metrics.inference_seconds.observe(ran.inference_seconds)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tandem.deadline import Deadline
 from tandem.errors import DeadlineExceeded, TandemError
 from tandem.inference import Arrays
+
+from tandem_predictor.worker import Ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,24 @@ class Item:
         if not self.future.done() and self.deadline.expired:
             self.future.set_exception(DeadlineExceeded("the request's deadline passed while it was queued"))
         return self.future.done()
+
+
+def total_rows(items: Iterable[Item]) -> int:
+    """The rows of all of them."""
+    return sum(item.rows for item in items)
+
+
+def answer(batch: Sequence[Item], ran: Ran, started: float) -> None:
+    """Tell those of `batch` that have run, and still wait, what became of them; `started` when they left the queue."""
+    rows = total_rows(batch)
+    for item, result in zip(batch, ran.results, strict=False):
+        if item.future.done():
+            continue
+        if isinstance(result, Exception):
+            item.future.set_exception(result)
+        else:
+            times = started - item.queued_at, ran.batch_seconds, ran.inference_seconds
+            item.future.set_result(Outcome(result, *times, rows, started, ran.inference_started))
 
 
 def fail(items: Iterable[Item], error: TandemError) -> None:

@@ -22,7 +22,7 @@ log = logging.getLogger("tandem.model")
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What became of a batch: each request's outputs or the exception that failed it; times in seconds."""
+    """What became of a batch, or of the first of it: outputs, or the exception that failed one; times in seconds."""
 
     results: Sequence[Arrays | Exception]
     batch_seconds: float = 0.0
@@ -30,10 +30,11 @@ class Ran:
     inference_started: float = 0.0  # as time.perf_counter() has it
 
 
+Tell: TypeAlias = Callable[[Ran], object]
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, list[Ran]]]
 Running: TypeAlias = "Future[list[Ran]] | asyncio.Task[list[Ran]]"
 
-_LEFT = Ran([Cancelled("nobody waits for this request any more")])
+_LEFT = Cancelled("nobody waits for this request any more")
 
 
 class Worker:
@@ -60,14 +61,20 @@ class Worker:
             running = self.executor.submit(at_once, work)
             running.add_done_callback(lambda ended: loop.call_soon_threadsafe(finish, ended))
 
-    async def run_batch(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]]) -> list[Ran]:
-        """Run `requests` as one batch: in one run, or in a run for each where that is cheaper."""
+    async def run_batch(
+        self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]] = (), tell: Tell = lambda ran: None
+    ) -> list[Ran]:
+        """Run `requests` as one batch: in one run, or one after another where that is cheaper, or where one run fails.
+
+        `waits` says of each whether somebody still waits for it: nothing is run apart for nobody. `tell` hears how far
+        a batch has come whose requests are run apart.
+        """
         habit = self._runtime.habit
         if not habit or len(requests) == 1:
-            return [await self.run(requests, waits)]
+            return [await self._run(requests, waits, tell)]
         rows, apart, begun = sum(map(rows_of, requests)), habit.apart, time.thread_time()
-        run = partial(self._run_apart, start=time.perf_counter()) if apart else self.run
-        ran = await run(requests, waits)
+        run = partial(self._run_apart, start=time.perf_counter()) if apart else self._run
+        ran = await run(requests, waits, tell)
         habit.learn((time.thread_time() - begun) / rows, apart=apart)
         return [ran]
 
@@ -75,11 +82,8 @@ class Worker:
         """Run `requests` of a model that does not batch, one after another."""
         return [await self.run_whole(request) for request in requests]
 
-    async def run(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]] = ()) -> Ran:
-        """Run `requests` as one batch. If it fails, run each alone, so that only the culprit fails.
-
-        `waits` tells of each whether somebody still waits for it: nothing is run again for nobody.
-        """
+    async def _run(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]], tell: Tell) -> Ran:
+        """Run `requests` in one run. If it fails, run each alone, so that only the culprit fails."""
         self.started = start = time.perf_counter()
         try:
             return await self._together(requests)
@@ -87,14 +91,17 @@ class Worker:
             self._let_pass(error)
             if len(requests) == 1:
                 return Ran([self._failure(error)], 0.0, time.perf_counter() - start, start)
-        return await self._run_apart(requests, waits, start)
+        return await self._run_apart(requests, waits, tell, start)
 
-    async def _run_apart(self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]], start: float) -> Ran:
-        asked = waits or [lambda: True] * len(requests)
-        alone = [
-            await self.run([request]) if waiting() else _LEFT for request, waiting in zip(requests, asked, strict=True)
-        ]
-        return Ran([ran.results[0] for ran in alone], 0.0, time.perf_counter() - start, start)
+    async def _run_apart(
+        self, requests: Sequence[Arrays], waits: Sequence[Callable[[], bool]], tell: Tell, start: float
+    ) -> Ran:
+        results: list[Arrays | Exception] = []
+        for request, waiting in zip(requests, waits or [lambda: True] * len(requests), strict=True):
+            if results:
+                tell(Ran(results[:], 0.0, time.perf_counter() - start, start))
+            results += (await self._run([request], (), tell)).results if waiting() else [_LEFT]
+        return Ran(results, 0.0, time.perf_counter() - start, start)
 
     async def run_whole(self, inputs: Arrays) -> Ran:
         """Run one request of a model that does not batch: its outputs have no rows to count."""
