@@ -17,7 +17,7 @@ from tandem.model.statistics import Statistics
 from tandem_predictor.batcher import Batcher, Limits, Outcome
 from tandem_predictor.devices import CPU
 from tandem_predictor.runtime import Allocate, Runtime
-from tandem_predictor.runtimes.habit import Habit
+from tandem_predictor.runtimes.habit import TRIAL, Habit
 from tandem_predictor.worker import Worker
 
 PATIENCE = 10.0  # seconds until a test that hangs is called failed
@@ -55,6 +55,15 @@ def failing_on(culprit: float, error: BaseException) -> Callable[[Arrays], Array
         return double(inputs)
 
     return function
+
+
+def used_to(*, apart: bool) -> Habit:
+    """A habit whose first trial has found this way to be the cheaper one."""
+    habit = Habit()
+    for _ in range(2 * TRIAL):
+        now = habit.apart
+        habit.learn(1.0 if now is apart else 2.0, apart=now)
+    return habit
 
 
 class FakeRuntime:

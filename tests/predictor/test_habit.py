@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from predictor.fakes import FakeRuntime, Rig, double, failing_on, x, y
+from predictor.fakes import FakeRuntime, Rig, double, failing_on, used_to, x, y
 from tandem.errors import Cancelled, Internal
 from tandem.inference import Arrays
 from tandem_predictor.runtimes.habit import KEPT, TRIAL, Habit
@@ -67,14 +67,9 @@ def runtime_of(
     return runtime
 
 
-def used_to(apart: bool) -> Habit:
-    habit = Habit()
-    run(habit, *((2.0, 1.0) if apart else (1.0, 2.0)), 2 * TRIAL)
-    return habit
-
-
 @pytest.mark.parametrize(
-    ("habit", "batches"), [(None, [[1, 2, 3]]), (used_to(False), [[1, 2, 3]]), (used_to(True), [[1], [2, 3]])]
+    ("habit", "batches"),
+    [(None, [[1, 2, 3]]), (used_to(apart=False), [[1, 2, 3]]), (used_to(apart=True), [[1], [2, 3]])],
 )
 async def test_the_requests_of_a_batch_are_run_as_the_habit_is(habit, batches):
     runtime = runtime_of(habit)
@@ -96,7 +91,7 @@ async def test_its_instances_learn_together_from_whole_batches():
 
 
 async def test_apart_only_the_culprit_fails_and_nothing_is_run_for_nobody(caplog):
-    runtime = runtime_of(used_to(True), failing_on(2, ValueError("odd")))
+    runtime = runtime_of(used_to(apart=True), failing_on(2, ValueError("odd")))
     waits = [lambda: True, lambda: True, lambda: False]
     (ran,) = await Worker(runtime, "w", 8).run_batch([x(1), x(2), x(3)], waits)
     assert np.array_equal(ran.results[0]["y"], [[2]])
@@ -105,7 +100,7 @@ async def test_apart_only_the_culprit_fails_and_nothing_is_run_for_nobody(caplog
 
 
 async def test_apart_the_first_of_a_batch_is_answered_before_the_last_is_run():
-    async with Rig(runtime_of(used_to(True), held=True), rows=2) as rig:
+    async with Rig(runtime_of(used_to(apart=True), held=True), rows=2) as rig:
         await rig.occupy()
         first, last = await rig.submit(x(1), x(2))
         (next_one,) = await rig.submit(x(3))  # which leaves room in its batch
@@ -124,7 +119,7 @@ async def test_apart_the_first_of_a_batch_is_answered_before_the_last_is_run():
 
 
 async def test_apart_a_batch_is_answered_at_once_while_a_full_one_waits():
-    async with Rig(runtime_of(used_to(True), held=True), rows=2) as rig:
+    async with Rig(runtime_of(used_to(apart=True), held=True), rows=2) as rig:
         await rig.occupy()
         first, last = await rig.submit(x(1), x(2))
         await rig.submit(x(3), x(4))

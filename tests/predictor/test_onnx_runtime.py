@@ -13,7 +13,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
-from predictor.fakes import NEVER, Rig
+from predictor.fakes import NEVER, Rig, used_to
 from tandem import InvalidInput, TensorSpec
 from tandem.tensors import DTYPES, objects
 from tandem_predictor.devices import CPU, Device
@@ -152,8 +152,10 @@ def test_the_instances_of_a_model_may_run_at_the_same_time_and_agree():
         np.testing.assert_array_equal(answer, answers[0])
 
 
-async def test_a_batch_of_strangers_gives_each_what_it_gets_alone():
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_batch_of_strangers_gives_each_what_it_gets_alone(apart: bool):
     digits = opened(DIGITS)
+    digits.habit = used_to(apart=apart)
     requests = [{"image": images(count)} for count in (1, 3, 2, 1, 5)]
     alone = [digits.run(request)["probabilities"] for request in requests]
     async with Rig(digits, rows=8) as rig:
