@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
+import time
 
 import numpy as np
 import pytest
 from predictor.fakes import FAILED, NEVER, FakeRuntime, Rig, double, failing_on, identity, turn, x, y
 from tandem.deadline import Deadline
-from tandem.errors import Internal, InvalidInput, TandemError
+from tandem.errors import DeadlineExceeded, Internal, InvalidInput, TandemError
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -56,6 +58,18 @@ async def test_who_is_run_again_alone_is_answered_before_the_next_is_run():
             await rig.runtime.entered()
         assert y(await first) == [2]
         assert not culprit.done()
+
+
+async def test_whose_deadline_passes_before_its_turn_is_told_so_even_when_the_loop_was_too_late_to_notice():
+    async with Rig(FakeRuntime(failing_on(2, ValueError("odd")), held=True)) as rig:
+        await rig.occupy()
+        await rig.submit(x(1), x(2), priority=1)
+        (late, _) = await rig.submit(x(3), x(4), deadline=Deadline.after(0.2))
+        rig.runtime.let()
+        await rig.runtime.entered()  # the batch
+        threading.Timer(0.3, rig.runtime.open).start()
+        time.sleep(0.5)  # noqa: ASYNC251 - the event loop hears of the deadline and of the batch at the same time
+        assert isinstance((await asyncio.gather(late, return_exceptions=True))[0], DeadlineExceeded)
 
 
 @pytest.mark.parametrize("leaves", ["by itself", "by its deadline"])

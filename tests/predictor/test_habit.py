@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from predictor.fakes import FakeRuntime, Rig, double, failing_on, used_to, x, y
-from tandem.errors import Cancelled, Internal
+from tandem.errors import DeadlineExceeded, Internal
 from tandem.inference import Arrays
 from tandem_predictor.runtimes.habit import KEPT, TRIAL, Habit
 from tandem_predictor.worker import Worker
@@ -95,7 +95,7 @@ async def test_apart_only_the_culprit_fails_and_nothing_is_run_for_nobody(caplog
     waits = [lambda: True, lambda: True, lambda: False]
     (ran,) = await Worker(runtime, "w", 8).run_batch([x(1), x(2), x(3)], waits)
     assert np.array_equal(ran.results[0]["y"], [[2]])
-    assert [type(result) for result in ran.results[1:]] == [Internal, Cancelled]
+    assert [type(result) for result in ran.results[1:]] == [Internal, DeadlineExceeded]
     assert runtime.batches == [[1], [2]]
 
 

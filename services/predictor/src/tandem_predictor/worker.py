@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from tandem.errors import Cancelled, Internal, TandemError
+from tandem.errors import DeadlineExceeded, Internal, TandemError
 from tandem.inference import Arrays
 
 from tandem_predictor.runtime import Runtime
@@ -33,8 +33,6 @@ class Ran:
 Tell: TypeAlias = Callable[[Ran], object]
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, list[Ran]]]
 Running: TypeAlias = "Future[list[Ran]] | asyncio.Task[list[Ran]]"
-
-_LEFT = Cancelled("nobody waits for this request any more")
 
 
 class Worker:
@@ -100,7 +98,10 @@ class Worker:
         for request, waiting in zip(requests, waits or [lambda: True] * len(requests), strict=True):
             if results:
                 tell(Ran(results[:], 0.0, time.perf_counter() - start, start))
-            results += (await self._run([request], (), tell)).results if waiting() else [_LEFT]
+            if waiting():
+                results += (await self._run([request], (), tell)).results
+            else:  # either its caller is gone, and hears nothing, or this is why
+                results.append(DeadlineExceeded("the request's deadline passed while its batch was running"))
         return Ran(results, 0.0, time.perf_counter() - start, start)
 
     async def run_whole(self, inputs: Arrays) -> Ran:
